@@ -1,0 +1,2 @@
+//! The `procshare` command.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Rivals.
+fn main() {}
