@@ -1,1 +1,6 @@
 //! Shared-memory IPC.
+
+pub mod shm;
+
+pub use bytemuck;
+pub use shm::plain::Plain;

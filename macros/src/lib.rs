@@ -1,1 +1,39 @@
 //! Derive macros of `procshare`.
+//!
+//! Use them through `procshare`, which re-exports them next to the traits that they implement.
+
+mod attributes;
+mod plain;
+
+use proc_macro::TokenStream;
+use syn::{DeriveInput, parse_macro_input};
+
+/// Implements `procshare::Plain` for a struct or a fieldless enum: its name and the fingerprint of its layout.
+///
+/// The type must also derive `NoUninit` and `CheckedBitPattern` (or `Pod` and `Zeroable`) of `bytemuck`, which check
+/// that every byte is defined and can be validated.
+///
+/// # What enters the fingerprint
+///
+/// The name, the size and the alignment; of a struct, every field's name, offset and own fingerprint; of an enum, every
+/// variant's name and discriminant. Renaming any of these makes older programs refuse to open the value; the module
+/// path, the order of variants, visibility, attributes and the compiler do not matter.
+///
+/// # Attributes
+///
+/// All in `#[plain(..)]` on the type:
+///
+/// - `name = "acme.job"`: the name that all programs sharing the type agree on. Default: the bare identifier, so that a
+///   `Job` here and a `Job` there with equal fields are the same type; give a qualified name if that could be chance.
+/// - `crate = "path"`: where `procshare` is found. Default: `::procshare`.
+///
+/// # What is refused
+///
+/// With a message at the place: structs without `repr(C)` or `repr(transparent)`; enums without a `repr` of `u8` to
+/// `u64` or `i8` to `i64` (`repr(C)` alone has a size that the platform chooses); enums whose variants carry data; unions;
+/// generic types (wrap the concrete type you share in a struct of its own).
+#[proc_macro_derive(Plain, attributes(plain))]
+pub fn derive_plain(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    plain::expand(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+}
