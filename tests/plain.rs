@@ -239,6 +239,35 @@ fn a_signature_by_hand_equals_the_derived_one() {
     assert_eq!(Range::SIGNATURE, by_hand);
 }
 
+/// Names that a derive's output must not trip over: a renamed dependency, shadowed primitives and prelude names.
+#[test]
+fn the_derive_works_in_odd_surroundings() {
+    mod odd {
+        pub(super) mod elsewhere {
+            pub(crate) use procshare::*;
+        }
+        #[allow(non_camel_case_types, dead_code)]
+        struct i128;
+        #[allow(non_camel_case_types, dead_code)]
+        struct str;
+        #[allow(dead_code)]
+        mod core {}
+        #[allow(dead_code)]
+        mod procshare {}
+
+        #[derive(Clone, Copy, bytemuck::NoUninit, bytemuck::CheckedBitPattern, elsewhere::Plain)]
+        #[plain(crate = "elsewhere")]
+        #[repr(u8)]
+        #[allow(dead_code)]
+        pub(super) enum State {
+            Idle,
+            Busy,
+            Done = 9,
+        }
+    }
+    assert_eq!(odd::State::SIGNATURE, base::State::SIGNATURE);
+}
+
 #[test]
 fn valid_bytes_are_read_back() {
     let job = base::Job { id: 0x0403_0201, level: 7, state: base::State::Done, urgent: true };

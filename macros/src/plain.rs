@@ -37,7 +37,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             )
             #parts
             .finish();
-            const NAME: &'static str = #name;
+            const NAME: &'static ::core::primitive::str = #name;
         }
     })
 }
@@ -106,7 +106,10 @@ fn enum_parts(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream> {
     let calls = data.variants.iter().map(|variant| {
         let variant = &variant.ident;
         let name = variant.unraw().to_string();
-        quote!(.variant(#name, #ident::#variant as i128))
+        quote!(.variant(#name, #ident::#variant as ::core::primitive::i128))
     });
     Ok(calls.collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,8 +30,10 @@ pub use super::signature::{Signature, SignatureBuilder};
 ///
 /// # Deriving
 ///
-/// Derive `bytemuck`'s two traits together with this one, and depend on `bytemuck` with its feature `derive`, because
-/// its derives name that crate:
+/// Derive `bytemuck`'s two traits together with this one, and depend on `bytemuck` 1 with its feature `derive`. The
+/// re-export `procshare::bytemuck` with `#[bytemuck(crate = "procshare::bytemuck")]` is enough for enums and for `Pod`
+/// structs; in other structs `CheckedBitPattern` generates a helper type that names `::bytemuck` whatever the attribute
+/// says.
 ///
 /// ```
 /// use bytemuck::{CheckedBitPattern, NoUninit};
@@ -67,30 +69,60 @@ pub use super::signature::{Signature, SignatureBuilder};
 ///
 /// # Refused
 ///
-/// Each of these differs from a type above in one point:
+/// Types whose width belongs to the program (`needs::<u64>()` compiles):
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// fn needs<T: procshare::Plain>() {}
-/// needs::<usize>(); // `needs::<u64>()` compiles
+/// needs::<usize>();
 /// ```
 ///
-/// ```compile_fail
-/// use bytemuck::{CheckedBitPattern, NoUninit};
-/// #[derive(Clone, Copy, NoUninit, CheckedBitPattern, procshare::Plain)]
+/// Padding, whose bytes nobody defines (with a `pad: [u8; 3]` between the fields it compiles):
+///
+/// ```compile_fail,E0080
+/// # use bytemuck::{CheckedBitPattern, NoUninit};
+/// # use procshare::Plain;
+/// #[derive(Clone, Copy, NoUninit, CheckedBitPattern, Plain)]
 /// #[repr(C)]
 /// struct Padded {
-///     small: u8, // three bytes of padding follow
+///     small: u8,
 ///     large: u32,
 /// }
 /// ```
 ///
-/// ```compile_fail
-/// use bytemuck::{CheckedBitPattern, NoUninit};
-/// #[derive(Clone, Copy, NoUninit, CheckedBitPattern, procshare::Plain)]
+/// References, which mean nothing to another process:
+///
+/// ```compile_fail,E0277
+/// # use bytemuck::{CheckedBitPattern, NoUninit};
+/// # use procshare::Plain;
+/// #[derive(Clone, Copy, NoUninit, CheckedBitPattern, Plain)]
 /// #[repr(C)]
 /// struct Borrowed {
 ///     name: &'static u64,
 /// }
+/// ```
+///
+/// A layout that the compiler chooses anew for each program (with `#[repr(C)]` it compiles):
+///
+/// ```compile_fail
+/// # use procshare::Plain;
+/// #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable, Plain)]
+/// struct Unordered {
+///     left: u32,
+///     right: u32,
+/// }
+/// ```
+///
+/// `bytemuck`'s derives alone, without a name and a signature (with `Plain` in the list it compiles):
+///
+/// ```compile_fail,E0277
+/// # fn needs<T: procshare::Plain>() {}
+/// #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+/// #[repr(C)]
+/// struct Nameless {
+///     left: u32,
+///     right: u32,
+/// }
+/// needs::<Nameless>();
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not plain data, so it cannot live in shared memory",
