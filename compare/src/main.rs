@@ -1,2 +1,12 @@
-//! Rivals.
-fn main() {}
+//! Prints how procshare stands beside its peers; see `--help`.
+
+#[cfg(target_os = "linux")]
+fn main() -> std::process::ExitCode {
+    procshare_compare::cli::main()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() -> std::process::ExitCode {
+    eprintln!("the comparison pins processes to cores and needs Linux");
+    std::process::ExitCode::FAILURE
+}

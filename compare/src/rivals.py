@@ -1,0 +1,208 @@
+"""One batch of a row's work in Python's multiprocessing.
+
+Arguments: row, operations to warm up with, operations to time, one core per worker. Prints five numbers: operations
+timed, nanoseconds, nanoseconds waited for a core, the right answer, the answer found.
+"""
+
+import multiprocessing
+import os
+import sys
+import time
+from multiprocessing import shared_memory
+
+context = multiprocessing.get_context("fork")
+
+
+class Lock:
+    """Lock, add one to a plain counter in shared memory, unlock."""
+
+    def __init__(self, parties):
+        self.lock, self.count = context.Lock(), context.RawValue("Q", 0)
+
+    def work(self, n):
+        lock, count = self.lock, self.count
+        for _ in range(n):
+            with lock:
+                count.value += 1
+
+    def answer(self):
+        return self.count.value
+
+
+class RLock(Lock):
+    def __init__(self, parties):
+        self.lock, self.count = context.RLock(), context.RawValue("Q", 0)
+
+    def work(self, n):
+        lock, count = self.lock, self.count
+        for _ in range(n):
+            with lock:
+                with lock:
+                    count.value += 1
+
+
+class Semaphore(Lock):
+    def __init__(self, parties):
+        self.lock, self.count = context.Semaphore(4), context.RawValue("Q", 0)
+
+    def answer(self):
+        return self.count.value if self.lock.get_value() == 4 else -1
+
+
+class Event:
+    def __init__(self, parties):
+        self.event, self.seen = context.Event(), 0
+
+    def work(self, n):
+        event = self.event
+        for _ in range(n):
+            event.set()
+            self.seen += event.is_set()
+            event.clear()
+
+    def answer(self):
+        return self.seen if not self.event.is_set() else -1
+
+
+class Condition:
+    def __init__(self, parties):
+        self.condition, self.count = context.Condition(context.Lock()), 0
+
+    def work(self, n):
+        condition = self.condition
+        for _ in range(n):
+            with condition:
+                self.count += 1
+                condition.notify()
+
+    def answer(self):
+        return self.count
+
+
+class Barrier:
+    """Every worker takes part in every round; one of them gets index 0."""
+
+    every = True
+
+    def __init__(self, parties):
+        self.barrier, self.led = context.Barrier(parties), context.RawValue("Q", 0)
+
+    def work(self, n):
+        barrier, led = self.barrier, self.led
+        for _ in range(n):
+            if barrier.wait() == 0:
+                led.value += 1
+
+    def answer(self):
+        return self.led.value
+
+
+class Value:
+    def __init__(self, parties):
+        self.value = context.Value("Q", 0)
+
+    def work(self, n):
+        value = self.value
+        for _ in range(n):
+            with value.get_lock():
+                value.value += 1
+
+    def answer(self):
+        return self.value.value
+
+
+class Array:
+    def __init__(self, parties):
+        self.array, self.next = context.Array("Q", 1024), 0
+
+    def work(self, n):
+        array = self.array
+        for i in range(self.next, self.next + n):
+            with array.get_lock():
+                array[i % 1024] += 1
+        self.next += n
+
+    def answer(self):
+        return sum(self.array)
+
+
+class Segment:
+    def __init__(self, parties):
+        self.name, self.done, self.right = f"procshare-compare-{os.getpid()}", 0, 0
+
+    def work(self, n):
+        for _ in range(n):
+            self.done += 1
+            made = shared_memory.SharedMemory(self.name, create=True, size=4096)
+            opened = shared_memory.SharedMemory(self.name)
+            made.buf[0] = self.done % 256
+            self.right += opened.buf[0] == self.done % 256
+            opened.close()
+            made.close()
+            made.unlink()
+
+    def answer(self):
+        return self.right
+
+
+ROWS = {
+    "lock": Lock,
+    "rlock": RLock,
+    "semaphore": Semaphore,
+    "event": Event,
+    "condition": Condition,
+    "barrier": Barrier,
+    "value": Value,
+    "array": Array,
+    "segment": Segment,
+}
+
+
+def waited():
+    """Nanoseconds this thread was kept waiting for a core."""
+    try:
+        with open("/proc/thread-self/schedstat") as file:
+            return int(file.read().split()[1])
+    except OSError:
+        return 0
+
+
+def stint(rival, core, warm_up, ops, meet):
+    """One worker's part: start and end by the clock all processes share, and time waited."""
+    os.sched_setaffinity(0, {core})
+    rival.work(warm_up)
+    meet()
+    before = waited()
+    start = time.monotonic_ns()
+    rival.work(ops)
+    end = time.monotonic_ns()
+    return start, end, waited() - before
+
+
+def main():
+    row, warm_up, ops, *cores = sys.argv[1:]
+    cores = [int(core) for core in cores]
+    rival = ROWS[row](len(cores))
+    times = 1 if len(cores) == 1 or hasattr(rival, "every") else len(cores)
+    warm_up, ops = max(int(warm_up) // times, 1), max(int(ops) // times, 1)
+    if len(cores) == 1:
+        spans = [stint(rival, cores[0], warm_up, ops, lambda: None)]
+    else:
+        line, results = context.Barrier(len(cores)), context.SimpleQueue()
+
+        def worker(core):
+            results.put(stint(rival, core, warm_up, ops, line.wait))
+
+        workers = [context.Process(target=worker, args=(core,)) for core in cores]
+        for process in workers:
+            process.start()
+        spans = [results.get() for _ in workers]
+        for process in workers:
+            process.join()
+    wall = max(end for _, end, _ in spans) - min(start for start, _, _ in spans)
+    answer = rival.answer()
+    expected = (warm_up + ops) * times
+    print(ops * times, wall, max(wait for _, _, wait in spans), expected, answer)
+
+
+main()

@@ -1,0 +1,43 @@
+//! An event: set it, see that it is set, clear it.
+
+use std::time::Duration;
+
+use raw_sync::Timeout;
+use raw_sync::events::EventState;
+
+use super::raw::RawEvent;
+use crate::contender::solo;
+use crate::failure::{Failure, same};
+use crate::python::python;
+use crate::row::{Placement, Row};
+
+/// The rows of this file.
+pub fn rows() -> Vec<Row> {
+    // raw_sync's event cannot be asked whether it is set: waiting for a set event is its nearest question.
+    let raw_sync = solo(
+        "raw_sync",
+        || Ok((RawEvent::manual()?, 0_u64)),
+        |(event, seen), ops| {
+            for _ in 0..ops {
+                event.set(EventState::Signaled).map_err(failed)?;
+                *seen += u64::from(event.wait(Timeout::Infinite).is_ok());
+                event.set(EventState::Clear).map_err(failed)?;
+            }
+            Ok(())
+        },
+        |(event, seen), total| {
+            same("times seen set", total, *seen)?;
+            same("set at the end", 0, u64::from(event.wait(Timeout::Val(Duration::ZERO)).is_ok()))
+        },
+    );
+    vec![
+        Row::new("event", "Event: set, is_set, clear", Placement::Alone)
+            .with(raw_sync)
+            .with(python("event"))
+            .goal(0.27, "raw_sync"),
+    ]
+}
+
+fn failed(error: Box<dyn std::error::Error>) -> Failure {
+    Failure::contender("raw_sync event", error)
+}

@@ -1,0 +1,181 @@
+//! Named segments of one page: the whole life of one, and the opening of an existing one.
+
+use std::ffi::CString;
+use std::hint::black_box;
+
+use shared_memory::{Shmem, ShmemConf};
+
+use crate::contender::{Contender, solo};
+use crate::failure::{Failure, not_negative, same};
+use crate::python::python;
+use crate::row::{Placement, Row};
+
+const BYTES: usize = 4096;
+
+/// A named segment as the rows see it; dropping it unmaps and closes, and removes the name if it made it.
+trait Segment: Sized + 'static {
+    fn create(name: &str) -> Result<Self, Failure>;
+
+    fn open(name: &str) -> Result<Self, Failure>;
+
+    /// Its first word.
+    fn word(&self) -> *mut u64;
+}
+
+/// The rows of this file.
+pub fn rows() -> Vec<Row> {
+    vec![
+        Row::new("segment-life", "Segment: create, open, touch, unlink 4 KiB", Placement::Alone)
+            .with(life::<Raw>("raw shm_open"))
+            .with(life::<Shmem>("shared_memory"))
+            .with(python("segment"))
+            .goal(1.05, "raw shm_open"),
+        Row::new("segment-open", "Segment: open an existing one, touch, close", Placement::Alone)
+            .with(opening::<Raw>("raw shm_open"))
+            .with(opening::<Shmem>("shared_memory"))
+            .goal(1.5, "raw shm_open"),
+    ]
+}
+
+/// A name no other batch uses: every batch has its own process.
+fn own_name() -> String {
+    format!("/procshare-compare-{}", std::process::id())
+}
+
+/// Creates, opens a second time, writes through one mapping, reads through the other, removes.
+fn life<S: Segment>(name: &'static str) -> Box<dyn Contender> {
+    solo(
+        name,
+        || Ok((own_name(), 0_u64, 0_u64)),
+        |(name, done, sum), ops| {
+            for _ in 0..ops {
+                *done += 1;
+                let made = S::create(name)?;
+                let opened = S::open(name)?;
+                // SAFETY: both mappings are live, writable, aligned and one page long; this process alone has them.
+                unsafe { made.word().write_volatile(*done) };
+                // SAFETY: as above.
+                *sum += unsafe { opened.word().read_volatile() };
+            }
+            Ok(())
+        },
+        |(name, done, sum), total| {
+            same("segments", total, *done)?;
+            same("sum of words read", total * (total + 1) / 2, *sum)?;
+            same("segments left", 0, u64::from(S::open(name).is_ok()))
+        },
+    )
+}
+
+const STAMP: u64 = 1_000_003;
+
+/// Opens what another handle keeps in existence.
+fn opening<S: Segment>(name: &'static str) -> Box<dyn Contender> {
+    solo(
+        name,
+        || {
+            let name = own_name();
+            let made = S::create(&name)?;
+            // SAFETY: the mapping is live, writable, aligned and one page long; this process alone has it.
+            unsafe { made.word().write_volatile(STAMP) };
+            Ok((name, made, 0_u64))
+        },
+        |(name, _, sum), ops| {
+            for _ in 0..ops {
+                let opened = S::open(name)?;
+                // SAFETY: as above.
+                *sum += unsafe { opened.word().read_volatile() };
+            }
+            Ok(())
+        },
+        |(_, _, sum), total| same("sum of words read", STAMP * total, *sum),
+    )
+}
+
+/// shm_open and mmap by hand.
+struct Raw {
+    /// The name to remove at the end, if this handle made it.
+    name: Option<CString>,
+    fd: i32,
+    /// Where the page is mapped; null until it is.
+    at: *mut u64,
+}
+
+impl Raw {
+    fn map(name: &CString, flags: i32, owner: bool) -> Result<Self, Failure> {
+        // SAFETY: the name is a C string.
+        let fd = not_negative("shm_open", unsafe { libc::shm_open(name.as_ptr(), flags, 0o600) })?;
+        let mut raw = Self { name: owner.then(|| name.clone()), fd, at: std::ptr::null_mut() };
+        if owner {
+            // SAFETY: the descriptor is open for writing.
+            not_negative("ftruncate", unsafe { libc::ftruncate(fd, BYTES as libc::off_t) })?;
+        } else {
+            raw.check_length()?;
+        }
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory in use.
+        let at = unsafe {
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            libc::mmap(std::ptr::null_mut(), BYTES, protection, libc::MAP_SHARED, fd, 0)
+        };
+        if at == libc::MAP_FAILED {
+            return Err(Failure::last_os("mmap"));
+        }
+        raw.at = at.cast();
+        Ok(raw)
+    }
+
+    fn check_length(&self) -> Result<(), Failure> {
+        // SAFETY: a zeroed stat is valid, and `fstat` overwrites it.
+        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+        // SAFETY: the descriptor is open and `stat` writable.
+        not_negative("fstat", unsafe { libc::fstat(self.fd, &mut stat) })?;
+        same("length of the segment", BYTES as u64, stat.st_size as u64)
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // SAFETY: the mapping, the descriptor and the name are this value's own and used by nobody any more.
+        unsafe {
+            if !self.at.is_null() {
+                libc::munmap(self.at.cast(), BYTES);
+            }
+            libc::close(self.fd);
+            if let Some(name) = &self.name {
+                libc::shm_unlink(name.as_ptr());
+            }
+        }
+    }
+}
+
+impl Segment for Raw {
+    fn create(name: &str) -> Result<Self, Failure> {
+        let name = CString::new(name).map_err(|error| Failure::contender("name", error))?;
+        Self::map(&name, libc::O_CREAT | libc::O_EXCL | libc::O_RDWR, true)
+    }
+
+    fn open(name: &str) -> Result<Self, Failure> {
+        let name = CString::new(name).map_err(|error| Failure::contender("name", error))?;
+        Self::map(&name, libc::O_RDWR, false)
+    }
+
+    fn word(&self) -> *mut u64 {
+        black_box(self.at)
+    }
+}
+
+impl Segment for Shmem {
+    fn create(name: &str) -> Result<Self, Failure> {
+        let conf = ShmemConf::new().os_id(name).size(BYTES);
+        conf.create().map_err(|error| Failure::contender("shared_memory create", error))
+    }
+
+    fn open(name: &str) -> Result<Self, Failure> {
+        let conf = ShmemConf::new().os_id(name);
+        conf.open().map_err(|error| Failure::contender("shared_memory open", error))
+    }
+
+    fn word(&self) -> *mut u64 {
+        black_box(self.as_ptr().cast())
+    }
+}

@@ -1,0 +1,57 @@
+//! The command as its user meets it.
+
+#![cfg(target_os = "linux")]
+
+use std::process::{Command, Output};
+
+fn compare(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_procshare-compare")).args(args).output().unwrap()
+}
+
+#[test]
+fn json_has_a_figure_for_each_contender_that_ran() {
+    let output = compare(&["--quick", "--rounds", "1", "--rows", "rlock,value-get-8", "--json"]);
+    assert!(output.status.success(), "{output:?}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(
+        rows.iter().map(|row| row["id"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["rlock", "value-get-8"]
+    );
+    let peer = &rows[0]["contenders"][0];
+    assert_eq!(peer["name"], "parking_lot");
+    assert!(peer["summary"]["median"].as_f64().unwrap() > 0.0);
+    assert!(peer["summary"]["min"].as_f64() <= peer["summary"]["median"].as_f64());
+    assert!(rows[0]["goals"][0]["at_most"].as_f64().unwrap() > 1.0);
+}
+
+#[test]
+fn the_picture_names_every_measured_contender() {
+    let file = std::env::temp_dir().join(format!("procshare-compare-{}.svg", std::process::id()));
+    let plot = file.to_str().unwrap();
+    let output = compare(&["--quick", "--rounds", "1", "--rows", "wakeup-same", "--plot", plot]);
+    assert!(output.status.success(), "{output:?}");
+    let table = String::from_utf8(output.stdout).unwrap();
+    let picture = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    for name in ["futex", "pipe"] {
+        assert!(table.contains(name) && picture.contains(name), "{name}:\n{table}\n{picture}");
+    }
+    assert!(picture.starts_with("<svg") && picture.trim_end().ends_with("</svg>"));
+}
+
+#[test]
+fn an_unknown_row_is_an_error_that_names_the_known_ones() {
+    let output = compare(&["--rows", "lokc"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("`lokc`") && said.contains("lock-alone"), "{said}");
+}
+
+#[test]
+fn the_list_shows_every_goal_without_measuring() {
+    let output = compare(&["--list", "--rows", "lock"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("lock-crowd") && said.contains("0.450 \u{d7} pthread shared"), "{said}");
+    assert!(!said.contains("rlock"), "{said}");
+}
