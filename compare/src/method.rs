@@ -66,7 +66,7 @@ pub struct Measured {
     pub ops: u64,
     /// Batches left out because other programs ran on its cores meanwhile, or because they were too short.
     pub dropped: usize,
-    /// Whether too few batches were undisturbed, so that the disturbed ones had to be counted.
+    /// Whether most batches were disturbed, so that these had to be counted, too.
     pub disturbed: bool,
     /// Why it did not run, or not to the end.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,7 +102,7 @@ pub enum Verdict {
 /// Shorter batches measure the clock.
 const SHORTEST_NS: u64 = 1_000_000;
 
-/// The share of a batch that other programs may take before it is left out.
+/// The share of a batch that other programs may take, beyond what its contender always waits, before it is left out.
 const TOLERATED_WAIT: f64 = 0.02;
 
 /// Measures all contenders of a row.
@@ -111,7 +111,8 @@ pub fn measure(row: &Row, effort: Effort, machine: &Machine) -> RowReport {
         Ok(seats) => run_rounds(row, effort, &seats),
         Err(absent) => row.contenders.iter().map(|one| Tally::failed(one.name(), absent.clone())).collect(),
     };
-    let contenders: Vec<Measured> = contenders.into_iter().map(Tally::finish).collect();
+    let strict = row.placement.has_cores_to_itself();
+    let contenders: Vec<Measured> = contenders.into_iter().map(|tally| tally.finish(strict)).collect();
     let goals = row.goals.iter().map(|goal| judge(*goal, &contenders)).collect();
     RowReport { id: row.id.clone(), title: row.title.clone(), bytes: row.bytes, contenders, goals }
 }
@@ -128,13 +129,13 @@ fn run_rounds(row: &Row, effort: Effort, seats: &[usize]) -> Vec<Tally> {
     }
     // Rounds lost to other programs are made up for, up to as many again.
     for round in 0..effort.rounds * 2 {
-        let done = tallies.iter().all(|tally| tally.failure.is_some() || tally.clean.len() >= effort.rounds);
-        if round >= effort.rounds && done {
+        let enough = |tally: &Tally| tally.failure.is_some() || tally.quiet(strict).len() >= effort.rounds;
+        if round >= effort.rounds && tallies.iter().all(enough) {
             break;
         }
         for (one, tally) in row.contenders.iter().zip(&mut tallies) {
             if tally.failure.is_none() {
-                tally.add(run_once(&**one, tally.ops, effort.limit, seats), strict);
+                tally.add(run_once(&**one, tally.ops, effort.limit, seats));
             }
         }
     }
@@ -175,45 +176,49 @@ fn scaled(lap: Lap, target: u64) -> u64 {
 struct Tally {
     name: String,
     ops: u64,
-    clean: Vec<f64>,
-    disturbed: Vec<f64>,
+    /// Nanoseconds an operation took, and the share of the batch spent waiting for a core.
+    batches: Vec<(f64, f64)>,
     short: usize,
     failure: Option<Failure>,
 }
 
 impl Tally {
     fn new(name: &str, ops: u64) -> Self {
-        let name = name.to_owned();
-        Self { name, ops, clean: Vec::new(), disturbed: Vec::new(), short: 0, failure: None }
+        Self { name: name.to_owned(), ops, batches: Vec::new(), short: 0, failure: None }
     }
 
     fn failed(name: &str, failure: Failure) -> Self {
         Self { failure: Some(failure), ..Self::new(name, 0) }
     }
 
-    fn add(&mut self, outcome: Result<Lap, Failure>, strict: bool) {
+    fn add(&mut self, outcome: Result<Lap, Failure>) {
         match outcome {
             Err(failure) => self.failure = Some(failure),
             Ok(lap) if lap.wall_ns < SHORTEST_NS => {
                 self.short += 1;
                 self.ops = scaled(lap, SHORTEST_NS * 2).max(self.ops + 1);
             }
-            Ok(lap) if strict && lap.waited_ns as f64 > lap.wall_ns as f64 * TOLERATED_WAIT => {
-                self.disturbed.push(lap.ns_per_op());
-            }
-            Ok(lap) => self.clean.push(lap.ns_per_op()),
+            Ok(lap) => self.batches.push((lap.ns_per_op(), lap.waited_ns as f64 / lap.wall_ns as f64)),
         }
     }
 
+    /// The batches that waited hardly longer than the luckiest one did: waking up takes a little waiting even on a
+    /// machine of one's own. All of them where the workers share cores among themselves.
+    fn quiet(&self, strict: bool) -> Vec<f64> {
+        let least = self.batches.iter().map(|&(_, waited)| waited).fold(f64::INFINITY, f64::min);
+        let counts = |waited: f64| !strict || waited <= least + TOLERATED_WAIT;
+        self.batches.iter().filter(|&&(_, waited)| counts(waited)).map(|&(ns, _)| ns).collect()
+    }
+
     /// A contender that failed once has no figure, however many of its batches went well.
-    fn finish(mut self) -> Measured {
-        let mut dropped = self.short + self.disturbed.len();
-        let disturbed = self.clean.len() < self.disturbed.len();
+    fn finish(self, strict: bool) -> Measured {
+        let mut times = self.quiet(strict);
+        let disturbed = times.len() * 2 < self.batches.len();
         if disturbed {
-            dropped = self.short;
-            self.clean.append(&mut self.disturbed);
+            times = self.batches.iter().map(|&(ns, _)| ns).collect();
         }
-        let summary = if self.failure.is_some() { None } else { Summary::of(&self.clean) };
+        let dropped = self.short + self.batches.len() - times.len();
+        let summary = if self.failure.is_some() { None } else { Summary::of(&times) };
         Measured { name: self.name, summary, ops: self.ops, dropped, disturbed, failure: self.failure }
     }
 }
@@ -236,52 +241,51 @@ fn judge(goal: Goal, contenders: &[Measured]) -> Judged {
 mod tests {
     use super::*;
 
-    fn lap(ops: u64, wall_ns: u64, waited_ns: u64) -> Result<Lap, Failure> {
-        Ok(Lap { ops, wall_ns, waited_ns })
-    }
-
     fn measured(name: &str, samples: &[f64]) -> Measured {
         let mut tally = Tally::new(name, 1);
-        tally.clean = samples.to_vec();
-        tally.finish()
+        tally.batches = samples.iter().map(|&ns| (ns, 0.0)).collect();
+        tally.finish(true)
+    }
+
+    fn tally(laps: &[(u64, u64)]) -> Tally {
+        let mut tally = Tally::new("a", 100);
+        laps.iter().for_each(|&(wall_ns, waited_ns)| tally.add(Ok(Lap { ops: 100, wall_ns, waited_ns })));
+        tally
     }
 
     #[test]
     fn disturbed_and_short_batches_are_left_out() {
-        let mut tally = Tally::new("a", 100);
-        tally.add(lap(100, 2_000_000, 0), true);
-        tally.add(lap(100, 2_000_000, 0), true);
-        tally.add(lap(100, 9_000_000, 1_000_000), true);
-        tally.add(lap(100, 999_999, 0), true);
+        let tally = tally(&[(2_000_000, 0), (2_000_000, 0), (9_000_000, 1_000_000), (999_999, 0)]);
         assert!(tally.ops > 100, "a short batch makes the next one longer");
-        let measured = tally.finish();
+        let measured = tally.finish(true);
         assert_eq!((measured.dropped, measured.disturbed), (2, false));
         assert_eq!(measured.summary.unwrap().median, 20_000.0);
     }
 
     #[test]
+    fn waiting_that_every_batch_does_disturbs_none() {
+        let measured = tally(&[(2_000_000, 200_000), (4_000_000, 420_000)]).finish(true);
+        assert_eq!((measured.dropped, measured.disturbed), (0, false));
+    }
+
+    #[test]
     fn disturbed_batches_count_when_hardly_any_other_is_left() {
-        let mut tally = Tally::new("a", 100);
-        tally.add(lap(100, 4_000_000, 1_000_000), true);
-        let measured = tally.finish();
-        assert!(measured.disturbed);
-        assert_eq!(measured.summary.unwrap().batches, 1);
+        let measured = tally(&[(2_000_000, 0), (4_000_000, 1_000_000), (4_000_000, 2_000_000)]).finish(true);
+        assert_eq!((measured.dropped, measured.disturbed), (0, true));
+        assert_eq!(measured.summary.unwrap().batches, 3);
     }
 
     #[test]
     fn waiting_is_nobodys_fault_where_workers_share_a_core() {
-        let mut tally = Tally::new("a", 100);
-        tally.add(lap(100, 4_000_000, 1_000_000), false);
-        assert_eq!(tally.clean, [40_000.0]);
+        assert_eq!(tally(&[(2_000_000, 0), (4_000_000, 1_000_000)]).quiet(false), [20_000.0, 40_000.0]);
     }
 
     #[test]
     fn one_wrong_answer_takes_the_figure_away() {
-        let mut tally = Tally::new("a", 100);
-        tally.add(lap(100, 2_000_000, 0), true);
+        let mut tally = tally(&[(2_000_000, 0)]);
         let wrong = Failure::WrongAnswer { what: "sum".into(), expected: 1, found: 2 };
-        tally.add(Err(wrong), true);
-        let measured = tally.finish();
+        tally.add(Err(wrong));
+        let measured = tally.finish(true);
         assert!(measured.summary.is_none() && measured.failure.is_some());
     }
 

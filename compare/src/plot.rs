@@ -103,7 +103,7 @@ fn draw_bar<'a>(root: &Area<'a>, one: &Measured, median: f64, ratio: f64, top: i
         root.draw(&Polygon::new(tip, colour.filled()))?;
     }
     let figures = format!("{ratio:.2} \u{d7}   {}", duration(median));
-    text(root, &figures, (end + 14, middle), 12, FAINT, HPos::Left)
+    text(root, &figures, (WIDTH - GAP, middle), 12, FAINT, HPos::Right)
 }
 
 /// Where a ratio lies across the picture.

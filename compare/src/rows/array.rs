@@ -59,10 +59,10 @@ fn locked_write() -> Box<dyn Contender> {
         "Mutex<Vec>",
         || Ok((Mutex::new(vec![0_u64; LENGTH]), 0)),
         |(array, next), ops| {
-            for _ in 0..ops {
-                held(array)[*next % LENGTH] += 1;
-                *next += 1;
+            for n in *next..*next + ops as usize {
+                held(array)[n % LENGTH] += 1;
             }
+            *next += ops as usize;
             Ok(())
         },
         |(array, _), total| same("sum", total, held(array).iter().sum()),

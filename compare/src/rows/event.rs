@@ -18,11 +18,13 @@ pub fn rows() -> Vec<Row> {
         "raw_sync",
         || Ok((RawEvent::manual()?, 0_u64)),
         |(event, seen), ops| {
+            let mut set = 0;
             for _ in 0..ops {
                 event.set(EventState::Signaled).map_err(failed)?;
-                *seen += u64::from(event.wait(Timeout::Infinite).is_ok());
+                set += u64::from(event.wait(Timeout::Infinite).is_ok());
                 event.set(EventState::Clear).map_err(failed)?;
             }
+            *seen += set;
             Ok(())
         },
         |(event, seen), total| {

@@ -1,7 +1,9 @@
 //! Named segments of one page: the whole life of one, and the opening of an existing one.
 
 use std::ffi::CString;
+use std::fs;
 use std::hint::black_box;
+use std::path::Path;
 
 use shared_memory::{Shmem, ShmemConf};
 
@@ -37,9 +39,25 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
+/// What the names of all batches begin with, Python's too.
+const PREFIX: &str = "procshare-compare-";
+
 /// A name no other batch uses: every batch has its own process.
 fn own_name() -> String {
-    format!("/procshare-compare-{}", std::process::id())
+    format!("/{PREFIX}{}", std::process::id())
+}
+
+/// Removes the segments of batches that were killed.
+pub fn sweep() {
+    let Ok(entries) = fs::read_dir("/dev/shm") else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            // Another run may have been faster, or may own it: either way there is nothing left to do here.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Creates, opens a second time, writes through one mapping, reads through the other, removes.

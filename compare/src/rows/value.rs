@@ -64,11 +64,13 @@ fn mutex_get<const N: usize>() -> Box<dyn Contender> {
         "std Mutex<T>",
         || Ok((Box::new(Mutex::new([START; N])), 0_u64)),
         |(value, sum), ops| {
+            let mut read = 0_u64;
             for _ in 0..ops {
                 let mut copy: Words<N> = *held(value);
                 let copy = black_box(&mut copy);
-                *sum = sum.wrapping_add(copy[0] ^ copy[N - 1] ^ START);
+                read = read.wrapping_add(copy[0] ^ copy[N - 1] ^ START);
             }
+            *sum = sum.wrapping_add(read);
             Ok(())
         },
         |(_, sum), total| same("sum of what was read", START.wrapping_mul(total), *sum),
