@@ -1,6 +1,20 @@
 //! Shared-memory IPC.
 
+mod atomic;
+mod cause;
+mod error;
+mod park;
+mod participant;
 pub mod shm;
+mod sync;
+mod sys;
+mod time;
 
 pub use bytemuck;
+pub use cause::Cause;
+pub use error::{Error, Result};
+pub use participant::{Builder, Collected, Handle, Object, ParticipantId, Space, SpaceBuilder};
 pub use shm::plain::Plain;
+pub use shm::{Kind, Lifetime};
+pub use sync::{Lock, LockError, LockGuard, OwnerDied, ReleaseError};
+pub use sys::Trust;

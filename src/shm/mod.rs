@@ -1,5 +1,14 @@
-//! Segments of shared memory and what may live in them.
+//! Segments of shared memory: names, headers, publication, and what may live in them.
 
 pub mod checked;
+mod copy;
+pub(crate) mod header;
+pub(crate) mod kind;
+pub(crate) mod name;
 pub mod plain;
+pub(crate) mod segment;
 mod signature;
+pub(crate) mod view;
+
+pub use header::Lifetime;
+pub use kind::Kind;

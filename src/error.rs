@@ -1,0 +1,267 @@
+//! The crate's error: what went wrong, with which object, what was expected and found, and the way out.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::cause::Cause;
+use crate::shm::Kind;
+
+/// Why an object could not be made, opened, attached or used.
+///
+/// Outcomes that belong to one verb (a lock that is taken, a deadline that passed, an owner that died) have types of their
+/// own beside that verb, such as [`LockError`](crate::LockError); they wrap this one for everything else.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A name that cannot name an object.
+    #[error(
+        "'{name}' cannot name an object: {reason}; use 1 to 200 of the characters A-Z a-z 0-9 . _ - and no leading dot, optionally as 'space/name'"
+    )]
+    BadName {
+        /// The name as given.
+        name: String,
+        /// Which rule it breaks.
+        reason: &'static str,
+    },
+    /// No object of that name.
+    #[error("no object '{object}': create it first, or use open_or_create")]
+    NotFound {
+        /// Space and name.
+        object: String,
+    },
+    /// The name is taken.
+    #[error("'{object}' exists already: open it, use open_or_create, or unlink it first")]
+    AlreadyExists {
+        /// Space and name.
+        object: String,
+    },
+    /// The handle's object was removed, because its last user left or somebody unlinked it.
+    #[error("'{object}' is gone: the object this handle was made from has been removed")]
+    Gone {
+        /// Space and name.
+        object: String,
+    },
+    /// Another object has the name of the one the handle was made from.
+    #[error(
+        "'{object}' was replaced: another object has taken the name of the one this handle was made from"
+    )]
+    Replaced {
+        /// Space and name.
+        object: String,
+    },
+    /// A file in a space that is not one of ours, or not a whole one.
+    #[error(
+        "'{object}' is not a usable segment: {what}: expected {expected}, found {found}; remove the file if nothing needs it"
+    )]
+    NotASegment {
+        /// Space and name.
+        object: String,
+        /// Which check failed.
+        what: &'static str,
+        /// What the check demands.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A segment made by a build with another layout.
+    #[error(
+        "'{object}' has layout version {found}, this build reads version {expected}: run the same release on both sides"
+    )]
+    WrongVersion {
+        /// Space and name.
+        object: String,
+        /// This build's layout version.
+        expected: u32,
+        /// The segment's layout version.
+        found: u32,
+    },
+    /// A segment or space made by a build that uses another backend.
+    #[error(
+        "'{object}' was made with backend {found}, this build uses backend {expected}: build both sides with the same features"
+    )]
+    WrongBackend {
+        /// Space, or space and name.
+        object: String,
+        /// This build's backend.
+        expected: &'static str,
+        /// The other side's backend.
+        found: String,
+    },
+    /// An object of another kind.
+    #[error("'{object}' is a {found}, not a {expected}")]
+    WrongKind {
+        /// Space and name.
+        object: String,
+        /// The kind asked for.
+        expected: Kind,
+        /// The kind found.
+        found: Kind,
+    },
+    /// An object of the right kind that holds another type.
+    #[error(
+        "'{object}' holds {found}, not {expected}: both sides must declare the same type name, size, alignment and fields"
+    )]
+    WrongType {
+        /// Space and name.
+        object: String,
+        /// The type asked for, with its fingerprint.
+        expected: String,
+        /// The type found, with its fingerprint.
+        found: String,
+    },
+    /// Bytes that the type does not allow: a foreign or broken program wrote them.
+    #[error(
+        "'{object}' holds bytes that are no valid {type_name} (at {at}): a foreign or broken program wrote them; set a new value"
+    )]
+    InvalidBits {
+        /// Space and name.
+        object: String,
+        /// The type's declared name.
+        type_name: &'static str,
+        /// Which element or field.
+        at: String,
+    },
+    /// Not enough memory or disk for the object.
+    #[error(
+        "no space for '{object}' in {place}: {needed} bytes needed, {available} available; make the object smaller, free memory, or enlarge the file system or memory limit"
+    )]
+    NoSpace {
+        /// Space and name.
+        object: String,
+        /// The directory.
+        place: PathBuf,
+        /// Bytes the object needs.
+        needed: u64,
+        /// Bytes that are free, as far as could be told.
+        available: String,
+    },
+    /// A length that no object can have.
+    #[error("'{object}' cannot have {found} {what}: {expected}")]
+    BadSize {
+        /// Space and name.
+        object: String,
+        /// What is counted.
+        what: &'static str,
+        /// The number asked for.
+        found: u64,
+        /// The limits.
+        expected: String,
+    },
+    /// An index or range beyond an array's end.
+    #[error("'{object}' has {len} elements: {start}..{end} is out of range")]
+    OutOfRange {
+        /// Space and name.
+        object: String,
+        /// First element asked for.
+        start: usize,
+        /// One past the last element asked for.
+        end: usize,
+        /// The array's length.
+        len: usize,
+    },
+    /// A slice whose length is not the one the call needs.
+    #[error("'{object}' needs exactly {expected} elements here, {found} were given")]
+    WrongLength {
+        /// Space and name.
+        object: String,
+        /// Elements needed.
+        expected: usize,
+        /// Elements given.
+        found: usize,
+    },
+    /// The system refused access.
+    #[error(
+        "no permission to {action} '{object}' ({path}): run as its owner, or create the space with a wider trust (group, user, anyone)"
+    )]
+    PermissionDenied {
+        /// Space, or space and name.
+        object: String,
+        /// What was tried.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+    },
+    /// A directory that somebody untrusted could have prepared.
+    #[error(
+        "the directory {path} of this space is not trusted: {reason} (owner {owner}, mode {mode:04o}); remove it, or open the space with a trust that allows it"
+    )]
+    UntrustedDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner's user id.
+        owner: u32,
+        /// Its permission bits.
+        mode: u32,
+        /// What the trust demands.
+        reason: &'static str,
+    },
+    /// As many participants as the space has slots.
+    #[error(
+        "space '{space}' has no free slot: all {capacity} are taken by live processes; end some, or make a space with more participants"
+    )]
+    SpaceFull {
+        /// The space.
+        space: String,
+        /// How many participants it can have at once.
+        capacity: u32,
+    },
+    /// A file system whose advisory locks do not work, so that nobody's death could be noticed.
+    #[error(
+        "the file system of {path} does not keep advisory locks ({detail}): use a memory file system such as /dev/shm, or a local disk"
+    )]
+    LocksUnsupported {
+        /// The space's directory.
+        path: PathBuf,
+        /// What the test showed.
+        detail: String,
+    },
+    /// Whether a holder lives cannot be told any more: the space's registry was removed from under its users.
+    #[error(
+        "space '{space}' lost its registry: whether participant {participant:#x} lives cannot be told; end its users and make the space anew"
+    )]
+    LivenessUnknown {
+        /// The space.
+        space: String,
+        /// The holder waited for.
+        participant: u32,
+    },
+    /// A handle opened for reading was asked to write.
+    #[error("'{object}' was opened read-only: open it without read_only to {action}")]
+    ReadOnly {
+        /// Space and name.
+        object: String,
+        /// What was tried.
+        action: &'static str,
+    },
+    /// The last owner of a lock died or panicked while it held it: a [`LockError`](crate::LockError) that was passed on with
+    /// `?`, which dropped the guard and left the state inconsistent.
+    #[error("the last owner {} while it held the lock: match on LockError::OwnerDied, repair, and make_consistent", match .cause { Cause::Died => "died", Cause::Panicked => "panicked" })]
+    OwnerDied {
+        /// What happened to the owner.
+        cause: Cause,
+    },
+    /// Somebody alive holds what was asked for.
+    #[error("somebody alive holds it: try again, or use the waiting form")]
+    WouldBlock,
+    /// The timeout passed.
+    #[error("the timeout passed: wait longer, or find out who holds it with `procshare show`")]
+    TimedOut,
+    /// The calling thread waits for itself.
+    #[error("the calling thread holds it already: drop the guard first, or use an RLock")]
+    Deadlock,
+    /// Any other failure of the operating system.
+    #[error("could not {action} '{object}' ({path}): {source}")]
+    Io {
+        /// Space, or space and name.
+        object: String,
+        /// What was tried.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,23 @@
+//! Participants: processes that joined a space, their ids, and the one oracle that tells who is gone.
+
+mod builder;
+mod gc;
+mod handle;
+mod host;
+mod id;
+mod member;
+mod object;
+mod registry;
+mod space;
+
+pub use builder::Builder;
+pub use gc::Collected;
+pub use handle::Handle;
+pub use id::ParticipantId;
+pub use object::Object;
+pub use space::{Space, SpaceBuilder};
+
+pub(crate) use host::{Fate, Host};
+pub(crate) use member::Member;
+pub(crate) use object::{Attached, Body, Expect, Plan, PlanFault, sealed};
+pub(crate) use registry::{Registry, SlotInfo};

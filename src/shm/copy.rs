@@ -1,0 +1,117 @@
+//! Copies between shared bytes and private ones that may race with another process's copies.
+//!
+//! An optimistic reader copies bytes that a writer may be changing, and only then asks whether it got a whole value. Plain
+//! loads would be a data race. Two ways avoid it: up to [`ATOMIC_MAX`] bytes move as relaxed atomic loads and stores of
+//! machine words; more are moved by the C library's `memcpy`, called through a pointer the compiler cannot see through,
+//! which the Rust side knows no more of than of a device that writes memory (S-COPY). Whoever reads this way throws
+//! the bytes away unless a version word, read behind an acquire fence, says that no writer came near.
+
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+
+/// The largest copy made of atomic words; beyond it the C library's vector instructions win.
+const ATOMIC_MAX: usize = 128;
+
+/// Copies `len` shared bytes at `from` to `to`.
+///
+/// # Safety
+///
+/// `from` is valid for reads of `len` bytes inside a live mapping, `to` for writes of `len` bytes that nobody else sees.
+#[inline]
+pub(super) unsafe fn load(from: *const u8, to: *mut MaybeUninit<u8>, len: usize) {
+    if len <= ATOMIC_MAX || cfg!(miri) {
+        let mut at = 0;
+        if from.addr().is_multiple_of(8) {
+            while at + 8 <= len {
+                // SAFETY: (S-COPY) in range by the caller's promise and the loop's bound, aligned by the test above.
+                unsafe {
+                    let word = (*from.add(at).cast::<AtomicU64>()).load(Relaxed);
+                    to.add(at).cast::<u64>().write_unaligned(word);
+                }
+                at += 8;
+            }
+        }
+        while at < len {
+            // SAFETY: (S-COPY) in range by the caller's promise and the loop's bound.
+            unsafe { to.add(at).cast::<u8>().write((*from.add(at).cast::<AtomicU8>()).load(Relaxed)) };
+            at += 1;
+        }
+    } else {
+        // SAFETY: (S-COPY) both ranges are valid by the caller's promise; private and shared memory do not overlap.
+        unsafe { foreign_copy(to.cast(), from, len) };
+    }
+}
+
+/// Copies `len` private bytes at `from` to shared ones at `to`.
+///
+/// # Safety
+///
+/// `to` is valid for writes of `len` bytes inside a live, writable mapping, `from` for reads of `len` initialised bytes that
+/// nobody else changes.
+#[inline]
+pub(super) unsafe fn store(from: *const u8, to: *mut u8, len: usize) {
+    if len <= ATOMIC_MAX || cfg!(miri) {
+        let mut at = 0;
+        if to.addr().is_multiple_of(8) {
+            while at + 8 <= len {
+                // SAFETY: (S-COPY) in range by the caller's promise and the loop's bound, aligned by the test above.
+                unsafe {
+                    let word = from.add(at).cast::<u64>().read_unaligned();
+                    (*to.add(at).cast::<AtomicU64>()).store(word, Relaxed);
+                }
+                at += 8;
+            }
+        }
+        while at < len {
+            // SAFETY: (S-COPY) in range by the caller's promise and the loop's bound.
+            unsafe { (*to.add(at).cast::<AtomicU8>()).store(from.add(at).read(), Relaxed) };
+            at += 1;
+        }
+    } else {
+        // SAFETY: (S-COPY) both ranges are valid by the caller's promise; private and shared memory do not overlap.
+        unsafe { foreign_copy(to, from, len) };
+    }
+}
+
+/// `memcpy` behind the compiler's back.
+///
+/// # Safety
+///
+/// As `memcpy`: both ranges are valid and do not overlap.
+#[inline]
+unsafe fn foreign_copy(to: *mut u8, from: *const u8, len: usize) {
+    unsafe extern "C" {
+        fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8;
+    }
+    type Copy = unsafe extern "C" fn(*mut u8, *const u8, usize) -> *mut u8;
+    let copy: Copy = core::hint::black_box(memcpy as Copy);
+    // SAFETY: (S-COPY) by the caller's promise.
+    unsafe { copy(to, from, len) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_and_alignment_round_trips_and_touches_nothing_else() {
+        let source: Vec<u8> = (0..300u32).map(|i| (i * 7 + 1) as u8).collect();
+        for shift in 0..9 {
+            for len in [0, 1, 7, 8, 9, 63, 127, 128, 129, 255] {
+                let mut shared = [0u8; 300];
+                let mut back = [MaybeUninit::new(0u8); 300];
+                // SAFETY: shift + len stays below the arrays' length.
+                unsafe {
+                    store(source.as_ptr(), shared.as_mut_ptr().add(shift), len);
+                    load(shared.as_ptr().add(shift), back.as_mut_ptr().add(1), len);
+                }
+                assert_eq!(shared[shift..shift + len], source[..len]);
+                assert!(shared[..shift].iter().chain(&shared[shift + len..]).all(|&byte| byte == 0));
+                // SAFETY: every element of `back` was initialised.
+                let back = back.map(|byte| unsafe { byte.assume_init() });
+                assert_eq!(back[1..=len], source[..len]);
+                assert_eq!(back[len + 1], 0);
+            }
+        }
+    }
+}

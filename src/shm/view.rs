@@ -1,0 +1,201 @@
+//! The one place where bytes of a mapping become references.
+//!
+//! A [`Word`] is made of atomics, so a shared reference to it may stand while others change it. Everything else stays bytes:
+//! [`Bytes`] copies them in and out; a reference to them exists only inside a guard, under the lock that the guard holds.
+
+use core::mem::MaybeUninit;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use std::sync::Arc;
+
+use super::copy;
+use super::segment::Segment;
+use crate::error::{Error, Result};
+
+/// A struct that lives in shared memory and is used through `&self` by everybody at once.
+///
+/// # Safety
+///
+/// The type is `repr(C)`, consists of atomics, arrays of atomics and other words, and is valid when all its bytes are zero,
+/// and whatever others write into it: no byte pattern may make a method misbehave beyond a wrong result.
+pub(crate) unsafe trait Word: Send + Sync + 'static {}
+
+// SAFETY: (S-WORD) an atomic is all of that.
+unsafe impl Word for crate::atomic::AtomicU32 {}
+// SAFETY: (S-WORD) an atomic is all of that.
+unsafe impl Word for crate::atomic::AtomicU64 {}
+
+/// A word in a segment, which it keeps mapped.
+pub(crate) struct Shared<W: Word> {
+    word: NonNull<W>,
+    segment: Arc<Segment>,
+}
+
+/// Consecutive words in a segment, which they keep mapped.
+pub(crate) struct SharedSlice<W: Word> {
+    first: NonNull<W>,
+    len: usize,
+    segment: Arc<Segment>,
+}
+
+/// Plain bytes in a segment, which they keep mapped.
+#[derive(Clone)]
+pub(crate) struct Bytes {
+    first: NonNull<u8>,
+    len: usize,
+    segment: Arc<Segment>,
+}
+
+impl<W: Word> Shared<W> {
+    /// The word at `offset` of the segment's body.
+    pub(crate) fn new(segment: &Arc<Segment>, offset: usize) -> Result<Self> {
+        Ok(Shared { word: locate(segment, offset, 1)?, segment: Arc::clone(segment) })
+    }
+
+    /// The segment it lies in.
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+}
+
+impl<W: Word> SharedSlice<W> {
+    /// `len` words from `offset` of the segment's body on.
+    pub(crate) fn new(segment: &Arc<Segment>, offset: usize, len: usize) -> Result<Self> {
+        Ok(SharedSlice { first: locate(segment, offset, len)?, len, segment: Arc::clone(segment) })
+    }
+}
+
+impl Bytes {
+    /// `len` bytes from `offset` of the segment's body on, the first of them aligned to `align`.
+    pub(crate) fn new(segment: &Arc<Segment>, offset: usize, len: usize, align: usize) -> Result<Self> {
+        let first = locate_bytes(segment, offset, len, align)?;
+        Ok(Bytes { first, len, segment: Arc::clone(segment) })
+    }
+
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Copies `to.len()` bytes from `at` on, even while somebody writes them.
+    ///
+    /// # Panics
+    ///
+    /// If the range leaves the view: callers check indices before.
+    #[inline]
+    pub(crate) fn load(&self, at: usize, to: &mut [MaybeUninit<u8>]) {
+        self.require(at, to.len());
+        // SAFETY: (S-VIEW) the range was checked against the view, which lies in a mapping that `segment` keeps.
+        unsafe { copy::load(self.first.as_ptr().add(at), to.as_mut_ptr(), to.len()) };
+    }
+
+    /// Copies `from` to the bytes from `at` on, even while somebody reads them.
+    ///
+    /// # Panics
+    ///
+    /// If the range leaves the view, or the segment is mapped read-only: callers check both before.
+    #[inline]
+    pub(crate) fn store(&self, at: usize, from: &[u8]) {
+        self.require(at, from.len());
+        self.require_writable();
+        // SAFETY: (S-VIEW) the range was checked against the view, which lies in a writable mapping that `segment` keeps.
+        unsafe { copy::store(from.as_ptr(), self.first.as_ptr().add(at), from.len()) };
+    }
+
+    /// The address of the byte at `at`, for guards that hold the lock of what lies there.
+    ///
+    /// # Panics
+    ///
+    /// If `at..at + len` leaves the view.
+    pub(crate) fn address(&self, at: usize, len: usize) -> NonNull<u8> {
+        self.require(at, len);
+        // SAFETY: (S-VIEW) `at` was checked against the view.
+        unsafe { self.first.add(at) }
+    }
+
+    /// The segment they lie in.
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    #[inline]
+    fn require(&self, at: usize, len: usize) {
+        assert!(at <= self.len && len <= self.len - at, "{at}+{len} leaves a view of {} bytes", self.len);
+    }
+
+    #[inline]
+    fn require_writable(&self) {
+        assert!(self.segment.is_writable(), "a read-only mapping cannot be written");
+    }
+}
+
+impl<W: Word> Deref for Shared<W> {
+    type Target = W;
+
+    #[inline]
+    fn deref(&self) -> &W {
+        // SAFETY: (S-VIEW) checked by `locate`, mapped as long as `segment`; (S-WORD) shared references to words may stand.
+        unsafe { self.word.as_ref() }
+    }
+}
+
+impl<W: Word> Deref for SharedSlice<W> {
+    type Target = [W];
+
+    #[inline]
+    fn deref(&self) -> &[W] {
+        // SAFETY: (S-VIEW) checked by `locate`, mapped as long as `segment`; (S-WORD) shared references to words may stand.
+        unsafe { core::slice::from_raw_parts(self.first.as_ptr(), self.len) }
+    }
+}
+
+impl<W: Word> Clone for Shared<W> {
+    fn clone(&self) -> Self {
+        Shared { word: self.word, segment: Arc::clone(&self.segment) }
+    }
+}
+
+impl<W: Word> Clone for SharedSlice<W> {
+    fn clone(&self) -> Self {
+        SharedSlice { first: self.first, len: self.len, segment: Arc::clone(&self.segment) }
+    }
+}
+
+// SAFETY: (S-WORD) words are `Send + Sync`, and the mapping is kept by the `Arc`.
+unsafe impl<W: Word> Send for Shared<W> {}
+// SAFETY: (S-WORD) as above.
+unsafe impl<W: Word> Sync for Shared<W> {}
+// SAFETY: (S-WORD) as above.
+unsafe impl<W: Word> Send for SharedSlice<W> {}
+// SAFETY: (S-WORD) as above.
+unsafe impl<W: Word> Sync for SharedSlice<W> {}
+// SAFETY: (S-VIEW) only copies that tolerate races are made through a shared `Bytes`, and the mapping is kept by the `Arc`.
+unsafe impl Send for Bytes {}
+// SAFETY: (S-VIEW) as above.
+unsafe impl Sync for Bytes {}
+
+fn locate<W: Word>(segment: &Segment, offset: usize, count: usize) -> Result<NonNull<W>> {
+    let len = size_of::<W>().checked_mul(count).ok_or_else(|| out_of_body(segment, offset, usize::MAX))?;
+    locate_bytes(segment, offset, len, align_of::<W>()).map(NonNull::cast)
+}
+
+/// Checks bounds and alignment of a part of the body.
+fn locate_bytes(segment: &Segment, offset: usize, len: usize, align: usize) -> Result<NonNull<u8>> {
+    let (body, body_len) = segment.body();
+    if offset > body_len || len > body_len - offset {
+        return Err(out_of_body(segment, offset, len));
+    }
+    // SAFETY: (S-VIEW) `offset` is at most the length of the mapped body.
+    let first = unsafe { body.add(offset) };
+    if first.addr().get().is_multiple_of(align) { Ok(first) } else { Err(out_of_body(segment, offset, len)) }
+}
+
+#[cold]
+fn out_of_body(segment: &Segment, offset: usize, len: usize) -> Error {
+    Error::NotASegment {
+        object: segment.object(),
+        what: "body",
+        expected: format!("{len} aligned bytes at offset {offset}"),
+        found: format!("a body of {} bytes", segment.body().1),
+    }
+}

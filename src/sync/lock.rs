@@ -1,0 +1,379 @@
+//! `Lock`: mutual exclusion between threads and processes, recovered when its holder dies.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use super::lock_word::{Entry, Fault, LockWord, NotReleased, Owner};
+use super::outcome::{LockError, OwnerDied};
+use crate::error::{Error, Result};
+use crate::participant::{
+    Attached, Body, Builder, Expect, Handle, Member, Object, ParticipantId, Plan, PlanFault, sealed,
+};
+use crate::shm::Kind;
+use crate::shm::header::TypeInfo;
+use crate::shm::view::Shared;
+use crate::sys;
+use crate::time::Deadline;
+
+/// Mutual exclusion between threads, forked children and unrelated processes.
+///
+/// Not re-entrant: a thread that asks for a lock it holds gets [`LockError::Deadlock`] instead of hanging. Not fair: whoever
+/// comes first after a release gets it.
+///
+/// Handles are cheap to clone and can be sent anywhere; serialised, they become a [`Handle`].
+///
+/// # When somebody dies
+///
+/// A holder that is killed, at whatever instruction, never leaves the lock taken: a waiter notices within some
+/// milliseconds and gets the guard inside [`LockError::OwnerDied`]. So does everybody after it, until one
+/// calls [`LockGuard::make_consistent`]. A holder that panics marks the lock the same way
+/// ([`Cause::Panicked`](crate::Cause::Panicked)). Waiters may die at any time; nobody depends on them. A holding that was
+/// [handed over](LockGuard::forget) belongs to nobody and is not ended by any death.
+///
+/// # Examples
+///
+/// ```
+/// use procshare::Lock;
+///
+/// let name = format!("doc-lock-{}", std::process::id());
+/// let lock = Lock::create(&name)?;
+/// let same = Lock::open(&name)?; // in any process of the user
+/// {
+///     let _guard = lock.lock()?;
+///     assert!(same.try_lock().is_err());
+/// }
+/// assert!(same.try_lock().is_ok());
+/// Lock::unlink(&name)?;
+/// # Ok::<(), procshare::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Lock {
+    word: Shared<LockWord>,
+    attached: Attached,
+}
+
+/// Holds a [`Lock`] until it is dropped.
+///
+/// Bound to its thread. In a forked child the copy of a parent's guard is without effect.
+#[must_use = "the lock is released at once if the guard is not kept"]
+pub struct LockGuard<'a> {
+    word: &'a LockWord,
+    member: &'a Member,
+    owner: Owner,
+    /// Whether the thread was unwinding already when it took the lock: then its panic is not this lock's.
+    unwinding: bool,
+    /// Guards stay on their thread: the owner is a thread.
+    thread: PhantomData<*const ()>,
+}
+
+// SAFETY: (S-GUARD) a guard shared between threads gives access to nothing but atomics.
+unsafe impl Sync for LockGuard<'_> {}
+
+/// Why [`Lock::release`] did not release.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReleaseError {
+    /// A guard holds the lock: only dropping it releases it.
+    #[error("a guard holds the lock: drop the guard, or hand the holding over with forget() first")]
+    HeldByGuard,
+    /// Nobody holds the lock.
+    #[error("nobody holds the lock: it was released already, or never handed over")]
+    NotHeld,
+    /// The lock cannot be used at all.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+/// A lock word and what is needed to use it, wherever the word lies.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub(super) word: &'a LockWord,
+    pub(super) attached: &'a Attached,
+}
+
+impl<'a> Parts<'a> {
+    /// Takes the lock, waiting until `deadline` if need be.
+    #[inline]
+    pub(super) fn acquire(self, deadline: Deadline) -> Result<LockGuard<'a>, LockError<LockGuard<'a>>> {
+        let me = self.attached.member.me();
+        let owner = Owner::new(me, sys::thread_token());
+        if me != 0 && self.word.acquire_fast(owner) {
+            return Ok(self.guard(owner));
+        }
+        self.acquire_slow(deadline)
+    }
+
+    #[cold]
+    fn acquire_slow(self, deadline: Deadline) -> Result<LockGuard<'a>, LockError<LockGuard<'a>>> {
+        let Parts { word, attached } = self;
+        let me = attached.member.join(|| attached.object(), "lock it")?;
+        let owner = Owner::new(me, sys::thread_token());
+        match word.acquire_slow(attached.member.host(), owner, deadline) {
+            Ok(Entry::Clean) => Ok(self.guard(owner)),
+            Ok(Entry::Inconsistent(cause)) => {
+                Err(LockError::OwnerDied(OwnerDied::new(self.guard(owner), cause)))
+            }
+            Err(Fault::TimedOut) if deadline == Deadline::Now => Err(LockError::WouldBlock),
+            Err(Fault::TimedOut) => Err(LockError::TimedOut),
+            Err(Fault::Deadlock) => Err(LockError::Deadlock),
+            Err(Fault::Unknown(participant)) => {
+                Err(Error::LivenessUnknown { space: attached.space_name(), participant }.into())
+            }
+        }
+    }
+
+    #[inline]
+    fn guard(self, owner: Owner) -> LockGuard<'a> {
+        LockGuard {
+            word: self.word,
+            member: &self.attached.member,
+            owner,
+            unwinding: std::thread::panicking(),
+            thread: PhantomData,
+        }
+    }
+
+    /// Takes the lock unless somebody alive holds it; a zero timeout of the `_timeout` forms is the same.
+    pub(super) fn acquire_timeout(
+        self,
+        timeout: Duration,
+    ) -> Result<LockGuard<'a>, LockError<LockGuard<'a>>> {
+        match self.acquire(Deadline::after(timeout)) {
+            Err(LockError::WouldBlock) => Err(LockError::TimedOut),
+            other => other,
+        }
+    }
+
+    /// Ends a handed-over holding.
+    pub(super) fn release(self) -> Result<(), ReleaseError> {
+        // The id is not needed, but a read-only handle must be refused before it writes.
+        self.attached.member.join(|| self.attached.object(), "release it")?;
+        self.word.release_handed_over(self.attached.member.host()).map_err(|why| match why {
+            NotReleased::HeldByGuard => ReleaseError::HeldByGuard,
+            NotReleased::NotHeld => ReleaseError::NotHeld,
+        })
+    }
+
+    /// Who holds it.
+    pub(super) fn holder(self) -> Option<ParticipantId> {
+        ParticipantId::from_bits(self.word.snapshot().holder)
+    }
+}
+
+impl Lock {
+    /// Options: space, lifetime, permissions, read-only.
+    pub fn builder() -> Builder<Lock> {
+        Builder::new()
+    }
+
+    /// Makes the lock `name`, free.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::create_with`]; [`Error::AlreadyExists`] if the name is taken.
+    pub fn create(name: &str) -> Result<Self> {
+        Self::builder().create(name)
+    }
+
+    /// Opens the lock `name`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::open`]; [`Error::NotFound`] if there is none.
+    pub fn open(name: &str) -> Result<Self> {
+        Self::builder().open(name)
+    }
+
+    /// Opens the lock `name`, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::open_or_create_with`].
+    pub fn open_or_create(name: &str) -> Result<Self> {
+        Self::builder().open_or_create(name)
+    }
+
+    /// Makes a lock without a name, for threads, forked children, and whoever receives its handle.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::anonymous_with`].
+    pub fn anonymous() -> Result<Self> {
+        Self::builder().anonymous()
+    }
+
+    /// Removes the name; whoever is attached keeps using the lock.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::unlink`].
+    pub fn unlink(name: &str) -> Result<()> {
+        Self::builder().unlink(name)
+    }
+
+    /// Takes the lock, waiting as long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::OwnerDied`] with the guard inside; [`LockError::Deadlock`] if the calling thread's own guard lives;
+    /// [`LockError::Failed`] if a forked child cannot join the space or the handle is read-only.
+    #[inline]
+    pub fn lock(&self) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
+        self.parts().acquire(Deadline::Never)
+    }
+
+    /// Takes the lock unless somebody alive holds it. Never waits; a dead holder is noticed here too.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::WouldBlock`], and as [`lock`](Self::lock).
+    #[inline]
+    pub fn try_lock(&self) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
+        self.parts().acquire(Deadline::Now)
+    }
+
+    /// Takes the lock, waiting at most `timeout` (monotonic; zero polls once; beyond the clock's range is for ever).
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::TimedOut`], and as [`lock`](Self::lock).
+    pub fn lock_timeout(&self, timeout: Duration) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
+        self.parts().acquire_timeout(timeout)
+    }
+
+    /// Ends a holding that was [handed over](LockGuard::forget), by whomever, in whatever process.
+    ///
+    /// # Errors
+    ///
+    /// [`ReleaseError::HeldByGuard`] while a guard holds the lock, [`ReleaseError::NotHeld`] if nobody does: nothing changes.
+    pub fn release(&self) -> Result<(), ReleaseError> {
+        self.parts().release()
+    }
+
+    /// The participant that holds the lock now; `None` if it is free or handed over. A hint: it may change at once.
+    pub fn holder(&self) -> Option<ParticipantId> {
+        self.parts().holder()
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        Parts { word: &self.word, attached: &self.attached }
+    }
+}
+
+impl Builder<Lock> {
+    /// Makes the lock `name`, free; see [`create_with`](Self::create_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`create_with`](Self::create_with).
+    pub fn create(self, name: &str) -> Result<Lock> {
+        self.create_with(name, ())
+    }
+
+    /// Opens the lock `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`open_or_create_with`](Self::open_or_create_with).
+    pub fn open_or_create(self, name: &str) -> Result<Lock> {
+        self.open_or_create_with(name, ())
+    }
+
+    /// Makes a lock without a name; see [`anonymous_with`](Self::anonymous_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`anonymous_with`](Self::anonymous_with).
+    pub fn anonymous(self) -> Result<Lock> {
+        self.anonymous_with(())
+    }
+}
+
+impl LockGuard<'_> {
+    /// Declares what the lock protects consistent again: later acquirers get plain guards.
+    pub fn make_consistent(&self) {
+        if self.member.me() == self.owner.id() {
+            self.word.make_consistent();
+        }
+    }
+
+    /// Hands the holding over: the lock stays held by nobody in particular, until somebody calls [`Lock::release`].
+    ///
+    /// Python's locks work like this: any process may release them. No death ends a handed-over holding.
+    pub fn forget(self) {
+        if self.member.me() == self.owner.id() {
+            self.word.hand_over(self.owner);
+        }
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for LockGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // A forked child reads another id (or none) and leaves its parent's holding alone.
+        if self.member.me() == self.owner.id() {
+            if !self.unwinding && std::thread::panicking() {
+                self.word.release_panicked(self.member.host(), self.owner);
+            } else {
+                self.word.release(self.member.host(), self.owner);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for LockGuard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockGuard").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock")
+            .field("object", &self.attached.object())
+            .field("holder", &self.holder())
+            .finish_non_exhaustive()
+    }
+}
+
+impl sealed::Sealed for Lock {}
+
+impl Object for Lock {
+    type Init = ();
+
+    fn plan((): &()) -> Result<Plan, PlanFault> {
+        Ok(Plan::whole(size_of::<LockWord>()))
+    }
+
+    fn expect() -> Expect {
+        Expect { kind: Kind::Lock, type_info: TypeInfo::NONE }
+    }
+
+    fn initialise(_: &Body<'_>, (): ()) -> Result<()> {
+        // All-zero is a free lock.
+        Ok(())
+    }
+
+    fn attach(attached: Attached) -> Result<Self> {
+        Ok(Lock { word: Shared::new(&attached.segment, 0)?, attached })
+    }
+
+    fn attached(&self) -> &Attached {
+        &self.attached
+    }
+}
+
+impl Lock {
+    /// The lock's address as data, for another process.
+    pub fn handle(&self) -> Handle<Lock> {
+        Handle::of(self)
+    }
+}
+
+impl serde::Serialize for Lock {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.handle().serialize(serializer)
+    }
+}

@@ -1,0 +1,15 @@
+//! Synchronisation between threads and processes, exact under death.
+//!
+//! | object | words | when a participant dies |
+//! |---|---|---|
+//! | [`Lock`] | [`lock_word`] | acquirers are told, one recovers; see there |
+
+mod lock;
+mod lock_word;
+mod outcome;
+mod wait;
+
+pub use lock::{Lock, LockGuard, ReleaseError};
+pub use outcome::{LockError, OwnerDied};
+
+pub(crate) use lock_word::{Entry, Fault, LockWord, Owner};

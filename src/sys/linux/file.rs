@@ -1,0 +1,357 @@
+//! Shared files: unnamed until complete, mapped through `memmap2`, attached through a lock that dies with the mapping.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use super::seat::{id_of, is_conflict};
+use super::{ATTACH_BASE, ATTACH_LEN, check, ofd_lock};
+use crate::sys::{Access, FileId, NewFile, Trust};
+
+/// A mapped file.
+///
+/// Its open file description carries the attachment lock (a read lock of the byte that stands for the participant's id)
+/// and lives as long as the mapping: detaching needs no code, and death detaches like everything else.
+pub(crate) struct Region {
+    map: MmapRaw,
+    id: FileId,
+    access: Access,
+}
+
+impl Region {
+    /// First byte.
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
+        self.map.as_mut_ptr()
+    }
+
+    /// Mapped bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether it may be written.
+    pub(crate) fn access(&self) -> Access {
+        self.access
+    }
+
+    /// The file behind it.
+    pub(crate) fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// Writes the pages back to the file's device; has an effect on disks only.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        self.map.flush()
+    }
+
+    fn map(fd: &OwnedFd, len: u64, access: Access) -> io::Result<Self> {
+        let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        let mut options = MmapOptions::new();
+        options.len(len);
+        let map = match access {
+            Access::ReadOnly => options.map_raw_read_only(fd)?,
+            Access::ReadWrite => options.map_raw(fd)?,
+        };
+        Ok(Region { map, id: id_of(fd.as_raw_fd())?, access })
+    }
+}
+
+/// A file that has bytes but no name yet; dropping it leaves nothing.
+pub(crate) struct Draft {
+    fd: OwnedFd,
+    directory: PathBuf,
+    /// The private name of file systems without unnamed files.
+    temporary: Option<Temporary>,
+}
+
+impl Draft {
+    /// Makes a file of zeros that nobody else sees, maps it, and attaches `wanted.id` to it.
+    pub(crate) fn create(directory: &Path, wanted: &NewFile) -> io::Result<(Self, Region)> {
+        let mode = wanted.mode.unwrap_or(match wanted.trust {
+            Trust::Owner | Trust::User(_) => 0o600,
+            Trust::Group => 0o660,
+            Trust::Anyone => 0o666,
+        });
+        let fd = open_fd(directory, libc::O_TMPFILE | libc::O_RDWR, mode);
+        let (fd, temporary) = match fd {
+            Ok(fd) => {
+                attach(fd.as_raw_fd(), wanted.id)?;
+                (fd, None)
+            }
+            Err(error) if no_unnamed_files(&error) => {
+                let (fd, name) = open_temporary(directory, mode, wanted.id)?;
+                (fd, Some(name))
+            }
+            Err(error) => return Err(error),
+        };
+        let draft = Draft { fd, directory: directory.to_owned(), temporary };
+        let fd = draft.fd.as_raw_fd();
+        if mode & 0o077 != 0 {
+            // The umask may have taken bits that the space's trust requires.
+            // SAFETY: (S-FFI) `fd` is open for the duration of the call.
+            check(unsafe { libc::fchmod(fd, mode) })?;
+        }
+        size(fd, wanted.len, wanted.backed)?;
+        let region = Region::map(&draft.fd, wanted.len, Access::ReadWrite)?;
+        Ok((draft, region))
+    }
+
+    /// Gives the file its name; `AlreadyExists` if the name is taken.
+    pub(crate) fn publish(self, name: &str) -> io::Result<()> {
+        let target = c_path(&self.directory.join(name))?;
+        match &self.temporary {
+            Some(temporary) => link(libc::AT_FDCWD, &temporary.0, &target, 0),
+            None => link_unnamed(self.fd.as_raw_fd(), &target),
+        }
+    }
+}
+
+/// A private name, removed when the draft ends: by then the file has its final name, or shall have none.
+struct Temporary(CString);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Nothing can be done about a failure here; gc removes what is left.
+        let _ = unlink(&self.0);
+    }
+}
+
+/// Maps `directory/name` and attaches `id`, if there is one, to it.
+///
+/// `NotFound` also covers a file that is being removed at this moment.
+pub(crate) fn open(directory: &Path, name: &OsStr, access: Access, id: Option<u32>) -> io::Result<Region> {
+    let path = directory.join(name);
+    for _ in 0..64 {
+        let fd = open_regular(&path, access)?;
+        match id.map_or(Ok(()), |id| attach(fd.as_raw_fd(), id)) {
+            Ok(()) => {}
+            Err(error) if is_conflict(&error) => {
+                // The last one out holds the whole range while it takes the name away.
+                // SAFETY: (S-FFI) sched_yield has no precondition.
+                unsafe { libc::sched_yield() };
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
+        let found = stat_fd(fd.as_raw_fd())?;
+        if found.st_nlink > 0 {
+            return Region::map(&fd, found.st_size.max(0) as u64, access);
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
+}
+
+/// The ids attached to `directory/name`, as the kernel knows them; 0 stands for readers without an id.
+pub(crate) fn attached(directory: &Path, name: &OsStr) -> io::Result<Vec<u32>> {
+    let fd = open_regular(&directory.join(name), Access::ReadOnly)?;
+    let mut ids = Vec::new();
+    // The kernel answers with some lock that overlaps the question, so each answer splits what is left to ask.
+    let mut ranges = vec![(0, ATTACH_LEN)];
+    while let Some((start, end)) = ranges.pop() {
+        if start >= end {
+            continue;
+        }
+        let found =
+            ofd_lock(fd.as_raw_fd(), libc::F_OFD_GETLK, libc::F_WRLCK, ATTACH_BASE + start, end - start)?;
+        if i32::from(found.l_type) == libc::F_UNLCK {
+            continue;
+        }
+        let first = (found.l_start - ATTACH_BASE).max(start);
+        let last = if found.l_len <= 0 { end } else { (found.l_start - ATTACH_BASE + found.l_len).min(end) };
+        if last - first == 1 {
+            ids.push(u32::try_from(first).unwrap_or(0));
+        }
+        ranges.push((start, first));
+        ranges.push((last.max(first + 1), end));
+    }
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+/// Removes the name.
+pub(crate) fn remove(directory: &Path, name: &OsStr) -> io::Result<()> {
+    unlink(&c_path(&directory.join(name))?)
+}
+
+/// Removes `directory/name` if nobody is attached and `is_it` recognises the file (`None`: it is empty); tells whether it did.
+///
+/// Nobody can attach between the question and the removal: the whole range is held meanwhile.
+pub(crate) fn remove_if_unattached(
+    directory: &Path,
+    name: &OsStr,
+    is_it: impl FnOnce(Option<&Region>) -> bool,
+) -> io::Result<bool> {
+    let path = directory.join(name);
+    let fd = open_regular(&path, Access::ReadWrite)?;
+    let found = stat_fd(fd.as_raw_fd())?;
+    // What is not wanted is not locked: an opener would have to wait for it.
+    let wanted = if found.st_size > 0 {
+        is_it(Some(&Region::map(&fd, found.st_size as u64, Access::ReadOnly)?))
+    } else {
+        is_it(None)
+    };
+    if !wanted {
+        return Ok(false);
+    }
+    match ofd_lock(fd.as_raw_fd(), libc::F_OFD_SETLK, libc::F_WRLCK, ATTACH_BASE, ATTACH_LEN) {
+        Ok(_) => {}
+        Err(error) if is_conflict(&error) => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    // Somebody else may have removed it meanwhile, and the path may name a successor by now.
+    if stat_fd(fd.as_raw_fd())?.st_nlink == 0 || !names(&path, id_of(fd.as_raw_fd())?) {
+        return Ok(false);
+    }
+    remove(directory, name)?;
+    Ok(true)
+}
+
+/// What `path` leads to.
+pub(crate) fn file_id(path: &Path) -> io::Result<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    let found = std::fs::symlink_metadata(path)?;
+    Ok(FileId { device: found.dev(), inode: found.ino() })
+}
+
+/// Whether `path` leads to the file.
+fn names(path: &Path, id: FileId) -> bool {
+    file_id(path).is_ok_and(|found| found == id)
+}
+
+/// Opens a file without following a symbolic link, without waiting for a pipe's other end, and only if it is regular.
+fn open_regular(path: &Path, access: Access) -> io::Result<OwnedFd> {
+    let flags = match access {
+        Access::ReadOnly => libc::O_RDONLY,
+        Access::ReadWrite => libc::O_RDWR,
+    };
+    let fd = open_fd(path, flags | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0)?;
+    let found = stat_fd(fd.as_raw_fd())?;
+    if found.st_mode & libc::S_IFMT == libc::S_IFREG {
+        Ok(fd)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"))
+    }
+}
+
+/// `open` with close-on-exec and the EINTR loop.
+pub(super) fn open_fd(path: &Path, flags: libc::c_int, mode: u32) -> io::Result<OwnedFd> {
+    let path = c_path(path)?;
+    loop {
+        // SAFETY: (S-FFI) `path` is a C string that lives for the call.
+        let fd = unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC, mode) };
+        if fd >= 0 {
+            // SAFETY: (S-FFI) the descriptor was just opened and has no other owner.
+            return Ok(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Creates a file under a private name and attaches `id`, for file systems without unnamed files.
+///
+/// A collector may find the file before it is attached and take it for a dead creator's remains: then the next try.
+fn open_temporary(directory: &Path, mode: u32, id: u32) -> io::Result<(OwnedFd, Temporary)> {
+    loop {
+        let path = directory.join(format!(".tmp-{:032x}", super::random_u128()));
+        let fd = open_fd(&path, libc::O_CREAT | libc::O_EXCL | libc::O_RDWR | libc::O_NOFOLLOW, mode)?;
+        let name = Temporary(c_path(&path)?);
+        match attach(fd.as_raw_fd(), id) {
+            Ok(()) if stat_fd(fd.as_raw_fd())?.st_nlink > 0 => return Ok((fd, name)),
+            Err(error) if !is_conflict(&error) => return Err(error),
+            _ => {}
+        }
+    }
+}
+
+fn no_unnamed_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL))
+}
+
+/// Sets the length and backs the first `allocated` bytes, so that a full file system is an error now and no signal later.
+fn size(fd: libc::c_int, len: u64, allocated: u64) -> io::Result<()> {
+    let length = libc::off_t::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    if allocated < len {
+        // SAFETY: (S-FFI) `fd` is open for the duration of the call.
+        check(unsafe { libc::ftruncate(fd, length) })?;
+    }
+    allocate(fd, 0, allocated.min(len) as libc::off_t)
+}
+
+/// Backs the first `end` bytes of `directory/name`, if it is the file `expected`.
+pub(crate) fn back(directory: &Path, name: &OsStr, expected: FileId, end: u64) -> io::Result<()> {
+    let fd = open_regular(&directory.join(name), Access::ReadWrite)?;
+    if id_of(fd.as_raw_fd())? != expected {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let end = libc::off_t::try_from(end).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    allocate(fd.as_raw_fd(), 0, end)
+}
+
+fn allocate(fd: libc::c_int, from: libc::off_t, len: libc::off_t) -> io::Result<()> {
+    loop {
+        // SAFETY: (S-FFI) `fd` is open for the duration of the call; the call returns the error number itself.
+        match unsafe { libc::posix_fallocate(fd, from, len) } {
+            0 => return Ok(()),
+            libc::EINTR => {}
+            errno => return Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+}
+
+/// Records `id` as attached, through the description behind `fd`.
+fn attach(fd: libc::c_int, id: u32) -> io::Result<()> {
+    ofd_lock(fd, libc::F_OFD_SETLK, libc::F_RDLCK, ATTACH_BASE + i64::from(id), 1).map(drop)
+}
+
+/// Links an unnamed file: directly where the kernel allows it, else through `/proc`.
+fn link_unnamed(fd: libc::c_int, target: &CStr) -> io::Result<()> {
+    match link(fd, c"", target, libc::AT_EMPTY_PATH) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EPERM | libc::EINVAL)) => {
+            link(libc::AT_FDCWD, &c_string(format!("/proc/self/fd/{fd}"))?, target, libc::AT_SYMLINK_FOLLOW)
+        }
+        result => result,
+    }
+}
+
+fn link(fd: libc::c_int, from: &CStr, to: &CStr, flags: libc::c_int) -> io::Result<()> {
+    // SAFETY: (S-FFI) both are C strings that live for the call.
+    check(unsafe { libc::linkat(fd, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), flags) }).map(drop)
+}
+
+fn unlink(path: &CStr) -> io::Result<()> {
+    // SAFETY: (S-FFI) `path` is a C string that lives for the call.
+    check(unsafe { libc::unlink(path.as_ptr()) }).map(drop)
+}
+
+/// What the kernel tells of an open file.
+pub(super) fn stat_fd(fd: libc::c_int) -> io::Result<libc::stat> {
+    // SAFETY: (S-FFI) `stat` is plain C data for which all-zero is a valid value.
+    let mut found: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: (S-FFI) `found` is a valid destination; a stale `fd` is answered by EBADF.
+    check(unsafe { libc::fstat(fd, &mut found) })?;
+    Ok(found)
+}
+
+/// Maps one page of a file, only to keep its description alive.
+pub(super) fn page_of(fd: &OwnedFd) -> io::Result<*mut libc::c_void> {
+    // SAFETY: (S-FFI) a new mapping at an address of the kernel's choice touches nothing that exists.
+    let page = unsafe {
+        libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_SHARED, fd.as_raw_fd(), 0)
+    };
+    if page == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(page) }
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    c_string(path.as_os_str().as_bytes().to_vec())
+}
+
+fn c_string(bytes: impl Into<Vec<u8>>) -> io::Result<CString> {
+    CString::new(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a path with a NUL byte"))
+}

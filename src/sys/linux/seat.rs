@@ -1,0 +1,174 @@
+//! The kernel's answer to "is this participant gone?": one locked byte that lives exactly as long as an address space.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use super::file::{open_fd, page_of};
+use super::{SEAT_BASE, check, ofd_lock};
+use crate::sys::{FileId, Held};
+
+/// A byte of a registry file, write-locked through an open file description that only a mapping keeps alive.
+///
+/// The mapping is marked `MADV_DONTFORK` and the descriptor is closed, so that neither a forked child keeps a dead holder
+/// "alive" nor closing all descriptors makes a living process look dead.
+pub(crate) struct Seat {
+    page: *mut libc::c_void,
+    slot: u32,
+}
+
+// SAFETY: (S-SEAT) the page is never read or written; it is only kept mapped.
+unsafe impl Send for Seat {}
+// SAFETY: (S-SEAT) as above.
+unsafe impl Sync for Seat {}
+
+impl Seat {
+    /// Locks the first free byte among `slots` of the registry file at `path`; `None` when all are taken.
+    ///
+    /// The caller holds the process lock: a descriptor open at the moment of a fork would tie the lock to the child.
+    /// Fails with `NotFound` when the path no longer names `expected`.
+    pub(crate) fn take(
+        path: &Path,
+        expected: FileId,
+        slots: impl Iterator<Item = u32>,
+    ) -> io::Result<Option<Self>> {
+        let fd = open_registry(path, expected)?;
+        for slot in slots {
+            match ofd_lock(fd.as_raw_fd(), libc::F_OFD_SETLK, libc::F_WRLCK, SEAT_BASE + i64::from(slot), 1) {
+                Ok(_) => return Ok(Some(Seat { page: Self::keep_alive(&fd)?, slot })),
+                Err(error) if is_conflict(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Maps one page, so that the description outlives its descriptor.
+    fn keep_alive(fd: &OwnedFd) -> io::Result<*mut libc::c_void> {
+        // A raw mapping and not `memmap2`: it is never accessed, and a forked child must be able to forget it.
+        let page = page_of(fd)?;
+        // SAFETY: (S-FFI) the advice concerns exactly the page mapped above.
+        check(unsafe { libc::madvise(page, 4096, libc::MADV_DONTFORK) }).inspect_err(|_| {
+            // SAFETY: (S-SEAT) mapped above and known to nobody else.
+            unsafe { libc::munmap(page, 4096) };
+        })?;
+        Ok(page)
+    }
+
+    /// The locked slot.
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// Forgets a seat of the process that this one was forked from: the page is not mapped here.
+    pub(crate) fn disown(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        // SAFETY: (S-SEAT) the page was mapped by this process (a forked child disowns seats instead of dropping them).
+        unsafe { libc::munmap(self.page, 4096) };
+    }
+}
+
+/// A descriptor through which bytes are probed without ever being locked.
+pub(crate) struct Prober {
+    path: CString,
+    fd: std::sync::atomic::AtomicI32,
+    expected: FileId,
+}
+
+impl Prober {
+    /// A prober of the registry file at `path`.
+    pub(crate) fn new(path: &Path, expected: FileId) -> io::Result<Self> {
+        use std::os::unix::ffi::OsStrExt;
+        let fd = open_registry(path, expected)?;
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        Ok(Prober { path, fd: std::os::fd::IntoRawFd::into_raw_fd(fd).into(), expected })
+    }
+
+    /// Whether somebody else's description (any description but the prober's own, which locks nothing) holds `slot`'s byte.
+    pub(crate) fn probe(&self, slot: u32) -> io::Result<Held> {
+        // Relaxed: the number alone matters; a stale one is caught by the caller's self-test.
+        let fd = self.fd.load(std::sync::atomic::Ordering::Relaxed);
+        let found = ofd_lock(fd, libc::F_OFD_GETLK, libc::F_WRLCK, SEAT_BASE + i64::from(slot), 1)?;
+        Ok(if i32::from(found.l_type) == libc::F_UNLCK { Held::No } else { Held::Yes })
+    }
+
+    /// The slots that are held now, in order, as the kernel lists them.
+    pub(crate) fn held(&self, capacity: u32) -> io::Result<Vec<u32>> {
+        let fd = self.fd.load(std::sync::atomic::Ordering::Relaxed);
+        let mut held = Vec::new();
+        let mut next = 0;
+        while next < capacity {
+            let length = i64::from(capacity - next);
+            let found = ofd_lock(fd, libc::F_OFD_GETLK, libc::F_WRLCK, SEAT_BASE + i64::from(next), length)?;
+            if i32::from(found.l_type) == libc::F_UNLCK {
+                break;
+            }
+            let first = u32::try_from((found.l_start - SEAT_BASE).max(i64::from(next))).unwrap_or(capacity);
+            let end =
+                first.saturating_add(u32::try_from(found.l_len.max(1)).unwrap_or(capacity)).min(capacity);
+            held.extend(first..end);
+            next = end;
+        }
+        // The kernel lists a range's locks in the order they were made, not by position.
+        held.sort_unstable();
+        held.dedup();
+        Ok(held)
+    }
+
+    /// Whether the descriptor still leads to the registry.
+    pub(crate) fn leads_to_registry(&self) -> bool {
+        id_of(self.fd.load(std::sync::atomic::Ordering::Relaxed)).is_ok_and(|found| found == self.expected)
+    }
+
+    /// Makes sure that the descriptor leads to the registry; opens it again if it does not.
+    ///
+    /// A program may close every descriptor it has, and the number may name another file by then: that one is not ours to
+    /// close, so the old number is simply dropped.
+    pub(crate) fn restore(&self) -> io::Result<()> {
+        use std::os::unix::ffi::OsStrExt;
+        if self.leads_to_registry() {
+            return Ok(());
+        }
+        let path = Path::new(std::ffi::OsStr::from_bytes(self.path.as_bytes()));
+        let fd = std::os::fd::IntoRawFd::into_raw_fd(open_registry(path, self.expected)?);
+        self.fd.store(fd, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        let fd = *self.fd.get_mut();
+        if id_of(fd).is_ok_and(|found| found == self.expected) {
+            // SAFETY: (S-FFI) the number still names the registry, which only this prober opened under that number.
+            unsafe { libc::close(fd) };
+        }
+    }
+}
+
+/// Opens the registry at `path` and checks that it still is the file that was mapped.
+fn open_registry(path: &Path, expected: FileId) -> io::Result<OwnedFd> {
+    let fd = open_fd(path, libc::O_RDWR, 0)?;
+    if id_of(fd.as_raw_fd())? == expected {
+        Ok(fd)
+    } else {
+        Err(io::Error::new(io::ErrorKind::NotFound, "the registry was replaced while it was in use"))
+    }
+}
+
+/// Device and inode behind a descriptor.
+pub(super) fn id_of(fd: libc::c_int) -> io::Result<FileId> {
+    let found = super::file::stat_fd(fd)?;
+    Ok(FileId { device: found.st_dev, inode: found.st_ino })
+}
+
+/// Whether a lock call failed because somebody else holds the byte.
+pub(super) fn is_conflict(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES))
+}
