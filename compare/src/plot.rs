@@ -102,7 +102,7 @@ fn draw_bar<'a>(root: &Area<'a>, one: &Measured, median: f64, ratio: f64, top: i
         let tip = [(end, top), (end + 9, middle), (end, top + LINE - 5)];
         root.draw(&Polygon::new(tip, colour.filled()))?;
     }
-    let figures = format!("{ratio:.2} \u{d7}   {}", duration(median));
+    let figures = format!("{}   ({ratio:.2} \u{d7})", duration(median));
     text(root, &figures, (WIDTH - GAP, middle), 12, FAINT, HPos::Right)
 }
 
