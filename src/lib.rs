@@ -1,7 +1,10 @@
 //! Shared-memory IPC.
 
+#![warn(missing_docs)]
+
 mod atomic;
 mod cause;
+mod data;
 mod error;
 mod park;
 mod participant;

@@ -1,0 +1,4 @@
+//! Typed values and arrays in shared memory.
+//!
+//! Plain types are protected by the lock of what is read or written, or read as a checked snapshot; atomic flavours have no
+//! lock and hand out no references. No two safe calls race on the same bytes.
