@@ -2,3 +2,10 @@
 //!
 //! Plain types are protected by the lock of what is read or written, or read as a checked snapshot; atomic flavours have no
 //! lock and hand out no references. No two safe calls race on the same bytes.
+
+mod slots;
+mod value;
+mod value_guard;
+
+pub use value::Value;
+pub use value_guard::{ValueGuard, ValueInPlaceGuard};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::shm::kind::Kind;
-use crate::shm::plain::Signature;
+use crate::shm::plain::{Plain, Signature};
 use crate::sys;
 
 /// Bytes of the header; the body begins behind it.
@@ -64,6 +64,16 @@ pub(crate) struct TypeInfo {
 }
 
 impl TypeInfo {
+    /// Of a plain type.
+    pub(crate) fn of<T: Plain>() -> Self {
+        TypeInfo {
+            name: T::NAME,
+            signature: T::SIGNATURE,
+            size: size_of::<T>() as u64,
+            align: align_of::<T>() as u64,
+        }
+    }
+
     /// Of kinds that hold no user type.
     pub(crate) const NONE: TypeInfo =
         TypeInfo { name: "", signature: Signature::from_bits(0), size: 0, align: 1 };

@@ -12,3 +12,4 @@ pub(crate) mod view;
 
 pub use header::Lifetime;
 pub use kind::Kind;
+pub use plain::Plain;

@@ -87,9 +87,9 @@ pub enum ReleaseError {
 
 /// A lock word and what is needed to use it, wherever the word lies.
 #[derive(Clone, Copy)]
-pub(super) struct Parts<'a> {
-    pub(super) word: &'a LockWord,
-    pub(super) attached: &'a Attached,
+pub(crate) struct Parts<'a> {
+    pub(crate) word: &'a LockWord,
+    pub(crate) attached: &'a Attached,
 }
 
 impl<'a> Parts<'a> {
@@ -106,20 +106,46 @@ impl<'a> Parts<'a> {
 
     #[cold]
     fn acquire_slow(self, deadline: Deadline) -> Result<LockGuard<'a>, LockError<LockGuard<'a>>> {
-        let Parts { word, attached } = self;
-        let me = attached.member.join(|| attached.object(), "lock it")?;
-        let owner = Owner::new(me, sys::thread_token());
-        match word.acquire_slow(attached.member.host(), owner, deadline) {
-            Ok(Entry::Clean) => Ok(self.guard(owner)),
-            Ok(Entry::Inconsistent(cause)) => {
+        match self.own_slow(deadline, "lock it")? {
+            (owner, Entry::Clean) => Ok(self.guard(owner)),
+            (owner, Entry::Inconsistent(cause)) => {
                 Err(LockError::OwnerDied(OwnerDied::new(self.guard(owner), cause)))
             }
-            Err(Fault::TimedOut) if deadline == Deadline::Now => Err(LockError::WouldBlock),
-            Err(Fault::TimedOut) => Err(LockError::TimedOut),
-            Err(Fault::Deadlock) => Err(LockError::Deadlock),
+        }
+    }
+
+    /// Takes the word for an object that has its own guards; `action` is what a read-only handle is refused.
+    #[inline]
+    pub(crate) fn own(self, deadline: Deadline, action: &'static str) -> Result<(Owner, Entry)> {
+        let me = self.attached.member.me();
+        let owner = Owner::new(me, sys::thread_token());
+        if me != 0 && self.word.acquire_fast(owner) {
+            return Ok((owner, Entry::Clean));
+        }
+        self.own_slow(deadline, action)
+    }
+
+    #[cold]
+    fn own_slow(self, deadline: Deadline, action: &'static str) -> Result<(Owner, Entry)> {
+        let Parts { word, attached } = self;
+        let me = attached.member.join(|| attached.object(), action)?;
+        let owner = Owner::new(me, sys::thread_token());
+        match word.acquire_slow(attached.member.host(), owner, deadline) {
+            Ok(entry) => Ok((owner, entry)),
+            Err(Fault::TimedOut) if deadline == Deadline::Now => Err(Error::WouldBlock),
+            Err(Fault::TimedOut) => Err(Error::TimedOut),
+            Err(Fault::Deadlock) => Err(Error::Deadlock),
             Err(Fault::Unknown(participant)) => {
-                Err(Error::LivenessUnknown { space: attached.space_name(), participant }.into())
+                Err(Error::LivenessUnknown { space: attached.space_name(), participant })
             }
+        }
+    }
+
+    /// Gives back what `own` took; without effect in a forked child.
+    #[inline]
+    pub(crate) fn disown(self, owner: Owner) {
+        if self.attached.member.me() == owner.id() {
+            self.word.release(self.attached.member.host(), owner);
         }
     }
 

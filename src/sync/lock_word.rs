@@ -98,6 +98,8 @@ pub(crate) struct Snapshot {
     pub(crate) handed_over: bool,
     pub(crate) inconsistent: Option<Cause>,
     pub(crate) waiters: bool,
+    /// The low half as it is, to sleep on.
+    pub(crate) bits: u32,
 }
 
 /// A lock in shared memory. All-zero is free.
@@ -259,6 +261,11 @@ impl LockWord {
             .map_err(|now| if now & OWNER == 0 { NotReleased::NotHeld } else { NotReleased::HeldByGuard })
     }
 
+    /// What its waiters sleep on.
+    pub(crate) fn futex(&self) -> LowHalf<'_> {
+        LowHalf(&self.word)
+    }
+
     /// The word as it is.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let now = self.word.load(Relaxed);
@@ -271,6 +278,7 @@ impl LockWord {
                 Entry::Inconsistent(cause) => Some(cause),
             },
             waiters: now & WAITERS != 0,
+            bits: now as u32,
         }
     }
 }

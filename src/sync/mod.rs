@@ -12,4 +12,5 @@ mod wait;
 pub use lock::{Lock, LockGuard, ReleaseError};
 pub use outcome::{LockError, OwnerDied};
 
-pub(crate) use lock_word::{Entry, Fault, LockWord, Owner};
+pub(crate) use lock::Parts;
+pub(crate) use lock_word::{Entry, LockWord, Owner};

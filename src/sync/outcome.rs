@@ -89,7 +89,12 @@ impl<G> LockError<G> {
 
 impl<G> From<Error> for LockError<G> {
     fn from(error: Error) -> Self {
-        LockError::Failed(error)
+        match error {
+            Error::WouldBlock => LockError::WouldBlock,
+            Error::TimedOut => LockError::TimedOut,
+            Error::Deadlock => LockError::Deadlock,
+            other => LockError::Failed(other),
+        }
     }
 }
 

@@ -1,0 +1,189 @@
+//! Two slots and a version: a value that changes hands by one store.
+//!
+//! ```text
+//! version  bit 0       which slot holds the committed value
+//!          bit 0..62   how often the value was committed
+//!          bit 63      IN_PLACE: the committed slot itself is being edited, or was when its editor died
+//! ```
+//!
+//! A writer holds the lock, fills the slot that is not committed, and commits by ONE store of the next version. A death
+//! leaves the old value or the new one. Readers need no lock: they copy the committed slot and keep the copy if the version did
+//! not change meanwhile, which it must before anybody writes that slot again.
+//!
+//! Orderings. Promise: a reader gets a whole value. `commit` stores the version with Release, readers load it with Acquire
+//! (pair VERSION): they see the slot that was filled before. `begin` is a Release fence between the version and the
+//! first byte written behind it, `snapshot` ends with an Acquire fence between the last byte read and the second look at the
+//! version (pair OVERWRITE): whoever read a byte of a later writer sees the version that came before that writer.
+
+use core::mem::MaybeUninit;
+
+use crate::atomic::{AtomicU64, Ordering::*, fence};
+use crate::shm::Plain;
+use crate::shm::checked::{InvalidBits, read_checked};
+use crate::shm::view::{Bytes, Word};
+use crate::sync::LockWord;
+
+const IN_PLACE: u64 = 1 << 63;
+
+/// What precedes the slots. All-zero: version 0, slot 0 holds the value.
+#[repr(C)]
+pub(super) struct ValueHead {
+    pub(super) lock: LockWord,
+    version: AtomicU64,
+    reserved: AtomicU64,
+}
+
+// SAFETY: (S-WORD) atomics only, all-zero is valid, every version is some version.
+unsafe impl Word for ValueHead {}
+
+/// Where head and slots of a `T` lie in the body.
+pub(super) struct Layout;
+
+impl Layout {
+    /// The largest alignment a type may have: that of the body.
+    pub(super) const MAX_ALIGN: usize = 256;
+
+    pub(super) const fn align<T>() -> usize {
+        if align_of::<T>() > 8 { align_of::<T>() } else { 8 }
+    }
+
+    /// Distance of the slots; also their size, so that copies go by whole words.
+    pub(super) const fn stride<T>() -> usize {
+        size_of::<T>().next_multiple_of(Self::align::<T>())
+    }
+
+    /// Offset of the first slot.
+    pub(super) const fn slots_at<T>() -> usize {
+        size_of::<ValueHead>().next_multiple_of(Self::align::<T>())
+    }
+
+    /// Bytes of the body.
+    pub(super) const fn body<T>() -> usize {
+        Self::slots_at::<T>() + 2 * Self::stride::<T>()
+    }
+}
+
+/// One look at the value without its lock.
+pub(super) enum Look<T> {
+    /// A whole value.
+    Value(Result<T, InvalidBits>),
+    /// A writer came near: look again.
+    Disturbed,
+    /// The committed slot is, or was, edited in place.
+    InPlace,
+}
+
+/// A committed version, as the holder of the lock knows it.
+#[derive(Clone, Copy)]
+pub(super) struct Version(u64);
+
+impl Version {
+    /// Whether an editor in place has not finished.
+    pub(super) fn in_place(self) -> bool {
+        self.0 & IN_PLACE != 0
+    }
+
+    fn slot(self) -> usize {
+        (self.0 & 1) as usize
+    }
+
+    /// The slot that the next commit takes.
+    pub(super) fn spare(self) -> usize {
+        1 - self.slot()
+    }
+
+    /// The version `steps` commits later, with the same mark.
+    fn later(self, steps: u64) -> Self {
+        Version((self.0 & !IN_PLACE).wrapping_add(steps) & !IN_PLACE | self.0 & IN_PLACE)
+    }
+}
+
+impl ValueHead {
+    /// The committed version; the caller holds the lock.
+    #[inline]
+    pub(super) fn version(&self) -> Version {
+        // Relaxed: the lock orders the versions of successive owners.
+        Version(self.version.load(Relaxed))
+    }
+
+    /// Comes before the first byte written to a slot; the caller holds the lock.
+    #[inline]
+    pub(super) fn begin(&self) {
+        // Release fence: pair OVERWRITE.
+        fence(Release);
+    }
+
+    /// Makes the spare slot the committed one, in one step; the caller holds the lock and has filled the slot.
+    #[inline]
+    pub(super) fn commit(&self, seen: Version, healed: bool) {
+        let next = seen.later(1).0;
+        // Release: pair VERSION.
+        self.version.store(if healed { next & !IN_PLACE } else { next }, Release);
+    }
+
+    /// Announces that the committed slot is edited in place; the caller holds the lock.
+    pub(super) fn begin_in_place(&self, seen: Version) {
+        // Relaxed: the fence orders it before the first edit (pair OVERWRITE).
+        self.version.store(seen.0 | IN_PLACE, Relaxed);
+        fence(Release);
+    }
+
+    /// Ends an edit in place; the caller holds the lock.
+    pub(super) fn end_in_place(&self, seen: Version) {
+        // Two commits: the same slot under another version. Release: pair VERSION.
+        self.version.store(seen.later(2).0 & !IN_PLACE, Release);
+    }
+
+    /// Copies the value without the lock.
+    #[inline]
+    pub(super) fn look<T: Plain>(&self, slots: &Bytes) -> Look<T> {
+        // Acquire: pair VERSION.
+        let version = Version(self.version.load(Acquire));
+        if version.in_place() {
+            return Look::InPlace;
+        }
+        let bits = copy_bits::<T>(slots, version.slot());
+        // Acquire fence: pair OVERWRITE.
+        fence(Acquire);
+        if self.version.load(Relaxed) != version.0 {
+            return Look::Disturbed;
+        }
+        // SAFETY: (S-CHECKED) `copy_bits` initialised every byte of a private copy.
+        Look::Value(unsafe { read_checked(&bits) })
+    }
+}
+
+/// Reads the committed value; the caller holds the lock.
+#[inline]
+pub(super) fn read<T: Plain>(slots: &Bytes, version: Version) -> Result<T, InvalidBits> {
+    let bits = copy_bits::<T>(slots, version.slot());
+    // SAFETY: (S-CHECKED) `copy_bits` initialised every byte of a private copy.
+    unsafe { read_checked(&bits) }
+}
+
+/// Fills a slot; the caller holds the lock and has called `begin`, or nobody else sees the segment yet.
+#[inline]
+pub(super) fn write<T: Plain>(slots: &Bytes, slot: usize, value: &T) {
+    slots.store(slot * Layout::stride::<T>(), bytemuck::bytes_of(value));
+}
+
+#[inline]
+fn copy_bits<T: Plain>(slots: &Bytes, slot: usize) -> MaybeUninit<T::Bits> {
+    let mut bits = MaybeUninit::<T::Bits>::uninit();
+    slots.load(slot * Layout::stride::<T>(), bits.as_bytes_mut_of::<T>());
+    bits
+}
+
+/// The bytes of a place for a `T`.
+trait BytesOf {
+    fn as_bytes_mut_of<T>(&mut self) -> &mut [MaybeUninit<u8>];
+}
+
+impl<B> BytesOf for MaybeUninit<B> {
+    #[inline]
+    fn as_bytes_mut_of<T>(&mut self) -> &mut [MaybeUninit<u8>] {
+        const { assert!(size_of::<T>() == size_of::<B>()) };
+        // SAFETY: (S-CHECKED) a place is as many uninitialised bytes as its size.
+        unsafe { core::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), size_of::<B>()) }
+    }
+}

@@ -1,0 +1,597 @@
+//! `Value<T>`: one typed value, whole at every instant.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use super::slots::{self, Layout, Look, ValueHead, Version};
+use super::value_guard::{ValueGuard, ValueInPlaceGuard};
+use crate::cause::Cause;
+use crate::error::{Error, Result};
+use crate::participant::{
+    Attached, Body, Builder, Expect, Fate, Handle, Host, Object, ParticipantId, Plan, PlanFault, sealed,
+};
+use crate::shm::header::TypeInfo;
+use crate::shm::view::{Bytes, Shared};
+use crate::shm::{Kind, Plain};
+use crate::sync::{Entry, LockError, Owner, OwnerDied, Parts};
+use crate::time::Deadline;
+
+/// How often a reader looks without the lock before it takes its turn.
+const LOOKS: u32 = 32;
+
+/// How long a reader that may not write sleeps between two looks at a value that is edited in place.
+const READER_SLICE_NS: u64 = 1_000_000;
+
+/// One value of plain data, shared between processes and whole at every instant.
+///
+/// [`get`](Self::get), [`set`](Self::set) and [`update`](Self::update) are crash-atomic: whoever reads gets a whole old or a
+/// whole new value, even if the writer is killed in the middle. Reading takes no lock. For integers, floats and bools that are
+/// only ever counted or swapped, [`AtomicValue`](crate::AtomicValue) is faster still.
+///
+/// # When somebody dies
+///
+/// A writer that dies inside `set`, `update` or while it holds a [`ValueGuard`] leaves the old value; its lock
+/// is taken over without a word, for there is nothing to repair. The same holds for a panic there. Only
+/// [`lock_in_place`](Self::lock_in_place) edits the value itself: if its holder dies or panics, every reader and locker
+/// gets `OwnerDied` until somebody calls `make_consistent` on a guard, or `set`s a whole new value.
+///
+/// # Examples
+///
+/// ```
+/// use bytemuck::{CheckedBitPattern, NoUninit};
+/// use procshare::{Plain, Value};
+///
+/// #[derive(Clone, Copy, NoUninit, CheckedBitPattern, Plain)]
+/// #[repr(C)]
+/// struct Point {
+///     x: f64,
+///     y: f64,
+/// }
+///
+/// let name = format!("doc-value-{}", std::process::id());
+/// let point = Value::create(&name, Point { x: 1.0, y: 2.0 })?;
+/// let same = Value::<Point>::open(&name)?; // in any process of the user
+/// same.update(|point| point.x += 1.0)?;
+/// assert_eq!(point.get()?.x, 2.0);
+/// Value::<Point>::unlink(&name)?;
+/// # Ok::<(), procshare::Error>(())
+/// ```
+pub struct Value<T: Plain> {
+    head: Shared<ValueHead>,
+    slots: Bytes,
+    attached: Attached,
+    plain: PhantomData<fn() -> T>,
+}
+
+impl<T: Plain> Value<T> {
+    /// Options: space, lifetime, permissions, read-only.
+    pub fn builder() -> Builder<Value<T>> {
+        Builder::new()
+    }
+
+    /// Makes the value `name` with its first content.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::create_with`]; [`Error::AlreadyExists`] if the name is taken.
+    pub fn create(name: &str, initial: T) -> Result<Self> {
+        Self::builder().create(name, initial)
+    }
+
+    /// Opens the value `name`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::open`]; [`Error::WrongType`] if it holds another type.
+    pub fn open(name: &str) -> Result<Self> {
+        Self::builder().open(name)
+    }
+
+    /// Opens the value `name`, or makes it with its first content.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::open_or_create_with`].
+    pub fn open_or_create(name: &str, initial: T) -> Result<Self> {
+        Self::builder().open_or_create(name, initial)
+    }
+
+    /// Makes a value without a name, for threads, forked children, and whoever receives its handle.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::anonymous_with`].
+    pub fn anonymous(initial: T) -> Result<Self> {
+        Self::builder().anonymous(initial)
+    }
+
+    /// Removes the name; whoever is attached keeps using the value.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::unlink`].
+    pub fn unlink(name: &str) -> Result<()> {
+        Self::builder().unlink(name)
+    }
+
+    /// The value. Waits only while somebody alive edits it in place.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OwnerDied`] if an editor in place died or panicked; [`Error::InvalidBits`] if a foreign program wrote bytes
+    /// that are no `T`.
+    #[inline]
+    pub fn get(&self) -> Result<T> {
+        match self.head.look(&self.slots) {
+            Look::Value(value) => value.map_err(|_| self.invalid()),
+            _ => self.get_slow(Deadline::Never),
+        }
+    }
+
+    /// The value, unless somebody alive edits it in place.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WouldBlock`], and as [`get`](Self::get).
+    pub fn try_get(&self) -> Result<T> {
+        self.get_slow(Deadline::Now)
+    }
+
+    /// The value; waits at most `timeout` for an editor in place.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`], and as [`get`](Self::get).
+    pub fn get_timeout(&self, timeout: Duration) -> Result<T> {
+        self.get_slow(Deadline::after(timeout)).map_err(timed_out)
+    }
+
+    /// Replaces the value, in one step. Waits while somebody alive holds a guard. Heals a value that an editor in place left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Deadlock`] if the calling thread holds a guard of it; [`Error::ReadOnly`].
+    #[inline]
+    pub fn set(&self, value: T) -> Result<()> {
+        self.write(Deadline::Never, |_| Ok((value, ())), true)
+    }
+
+    /// Replaces the value unless somebody alive holds a guard.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WouldBlock`], and as [`set`](Self::set).
+    pub fn try_set(&self, value: T) -> Result<()> {
+        self.write(Deadline::Now, |_| Ok((value, ())), true)
+    }
+
+    /// Replaces the value, waiting at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`], and as [`set`](Self::set).
+    pub fn set_timeout(&self, value: T, timeout: Duration) -> Result<()> {
+        self.write(Deadline::after(timeout), |_| Ok((value, ())), true).map_err(timed_out)
+    }
+
+    /// Replaces the value and returns the old one, in one step.
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Self::update).
+    pub fn replace(&self, value: T) -> Result<T> {
+        self.write(Deadline::Never, |version| Ok((value, self.read(version)?)), false)
+    }
+
+    /// Lets `change` edit a copy and commits it, in one step. A panic in `change` commits nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OwnerDied`] if an editor in place died or panicked (nothing is changed); [`Error::Deadlock`] if the calling
+    /// thread holds a guard of it; [`Error::InvalidBits`]; [`Error::ReadOnly`].
+    #[inline]
+    pub fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> Result<R> {
+        self.update_until(Deadline::Never, change)
+    }
+
+    /// As [`update`](Self::update), unless somebody alive holds a guard.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WouldBlock`], and as [`update`](Self::update).
+    pub fn try_update<R>(&self, change: impl FnOnce(&mut T) -> R) -> Result<R> {
+        self.update_until(Deadline::Now, change)
+    }
+
+    /// As [`update`](Self::update), waiting at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`], and as [`update`](Self::update).
+    pub fn update_timeout<R>(&self, timeout: Duration, change: impl FnOnce(&mut T) -> R) -> Result<R> {
+        self.update_until(Deadline::after(timeout), change).map_err(timed_out)
+    }
+
+    /// Stores `new` if the value equals `current`; returns the value found, as `Ok` if it was replaced.
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Self::update), outside; the inner `Err` holds the value that differed.
+    pub fn compare_exchange(&self, current: &T, new: T) -> Result<Result<T, T>>
+    where
+        T: PartialEq,
+    {
+        self.update(|value| if value == current { Ok(std::mem::replace(value, new)) } else { Err(*value) })
+    }
+
+    /// Locks the value and lends a copy to edit; dropping the guard commits the copy in one step.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::OwnerDied`] with the guard inside if an editor in place died or panicked; [`LockError::Deadlock`];
+    /// [`LockError::Failed`] for a read-only handle or invalid bytes (then [`set`](Self::set) repairs).
+    pub fn lock(&self) -> Result<ValueGuard<'_, T>, LockError<ValueGuard<'_, T>>> {
+        self.lock_until(Deadline::Never)
+    }
+
+    /// As [`lock`](Self::lock), unless somebody alive holds a guard.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::WouldBlock`], and as [`lock`](Self::lock).
+    pub fn try_lock(&self) -> Result<ValueGuard<'_, T>, LockError<ValueGuard<'_, T>>> {
+        self.lock_until(Deadline::Now)
+    }
+
+    /// As [`lock`](Self::lock), waiting at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::TimedOut`], and as [`lock`](Self::lock).
+    pub fn lock_timeout(&self, timeout: Duration) -> Result<ValueGuard<'_, T>, LockError<ValueGuard<'_, T>>> {
+        self.lock_until(Deadline::after(timeout)).map_err(|error| timed_out(error.into()).into())
+    }
+
+    /// Locks the value and lends the value itself to edit: nothing is copied, and nothing is committed in one step. For
+    /// large values.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    pub fn lock_in_place(&self) -> Result<ValueInPlaceGuard<'_, T>, LockError<ValueInPlaceGuard<'_, T>>> {
+        self.lock_in_place_until(Deadline::Never)
+    }
+
+    /// As [`lock_in_place`](Self::lock_in_place), unless somebody alive holds a guard.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::WouldBlock`], and as [`lock`](Self::lock).
+    pub fn try_lock_in_place(&self) -> Result<ValueInPlaceGuard<'_, T>, LockError<ValueInPlaceGuard<'_, T>>> {
+        self.lock_in_place_until(Deadline::Now)
+    }
+
+    /// As [`lock_in_place`](Self::lock_in_place), waiting at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::TimedOut`], and as [`lock`](Self::lock).
+    pub fn lock_in_place_timeout(
+        &self,
+        timeout: Duration,
+    ) -> Result<ValueInPlaceGuard<'_, T>, LockError<ValueInPlaceGuard<'_, T>>> {
+        self.lock_in_place_until(Deadline::after(timeout)).map_err(|error| timed_out(error.into()).into())
+    }
+
+    /// The participant that holds a guard now, as a hint.
+    pub fn holder(&self) -> Option<ParticipantId> {
+        ParticipantId::from_bits(self.head.lock.snapshot().holder)
+    }
+
+    /// The value's address as data, for another process.
+    pub fn handle(&self) -> Handle<Value<T>> {
+        Handle::of(self)
+    }
+
+    /// Writes the value's pages back to the device of a space on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn flush(&self) -> Result<()> {
+        self.attached.segment.flush()
+    }
+}
+
+/// The `_timeout` forms say so even when the timeout was zero.
+fn timed_out(error: Error) -> Error {
+    match error {
+        Error::WouldBlock => Error::TimedOut,
+        other => other,
+    }
+}
+
+impl<T: Plain> Value<T> {
+    pub(super) fn parts(&self) -> Parts<'_> {
+        Parts { word: &self.head.lock, attached: &self.attached }
+    }
+
+    pub(super) fn head(&self) -> &ValueHead {
+        &self.head
+    }
+
+    pub(super) fn slots(&self) -> &Bytes {
+        &self.slots
+    }
+
+    /// The committed value; the caller holds the lock.
+    #[inline]
+    fn read(&self, version: Version) -> Result<T> {
+        slots::read(&self.slots, version).map_err(|_| self.invalid())
+    }
+
+    /// Commits `new` over the version `seen`; the caller holds the lock.
+    #[inline]
+    pub(super) fn commit(&self, seen: Version, new: &T, heals: bool) {
+        self.head.begin();
+        slots::write(&self.slots, seen.spare(), new);
+        self.head.commit(seen, heals);
+        if heals {
+            self.head.lock.make_consistent();
+        }
+    }
+
+    #[cold]
+    fn invalid(&self) -> Error {
+        Error::InvalidBits { object: self.attached.object(), type_name: T::NAME, at: "the value".into() }
+    }
+
+    /// Takes the lock; tells why the value may be torn, if it may.
+    #[inline]
+    fn own(&self, deadline: Deadline, action: &'static str) -> Result<(Owner, Option<Cause>)> {
+        match self.parts().own(deadline, action)? {
+            (owner, Entry::Clean) => Ok((owner, None)),
+            (owner, Entry::Inconsistent(cause)) => Ok((owner, self.still_torn(cause))),
+        }
+    }
+
+    /// Only an editor in place can leave a torn value; after any other death the lock word is all there is to repair.
+    #[cold]
+    fn still_torn(&self, cause: Cause) -> Option<Cause> {
+        if self.head.version().in_place() {
+            return Some(cause);
+        }
+        self.head.lock.make_consistent();
+        None
+    }
+
+    #[cold]
+    fn get_slow(&self, deadline: Deadline) -> Result<T> {
+        for _ in 0..LOOKS {
+            match self.head.look(&self.slots) {
+                Look::Value(value) => return value.map_err(|_| self.invalid()),
+                Look::Disturbed => crate::atomic::pause(),
+                Look::InPlace => break,
+            }
+        }
+        if !self.attached.member.may_write() {
+            return self.get_read_only(deadline);
+        }
+        let (owner, torn) = self.own(deadline, "read it")?;
+        let value = match torn {
+            None => self.read(self.head.version()),
+            Some(cause) => Err(Error::OwnerDied { cause }),
+        };
+        self.parts().disown(owner);
+        value
+    }
+
+    /// The value for a handle that may not write a byte, not even to wait.
+    fn get_read_only(&self, deadline: Deadline) -> Result<T> {
+        loop {
+            let now = self.head.lock.snapshot();
+            match self.head.look(&self.slots) {
+                Look::Value(value) => return value.map_err(|_| self.invalid()),
+                Look::Disturbed => crate::atomic::yield_now(),
+                Look::InPlace => {
+                    let host = self.attached.member.host();
+                    if let (0, Some(cause)) = (now.holder, now.inconsistent) {
+                        return Err(Error::OwnerDied { cause });
+                    }
+                    if now.holder != 0 && host.fate(now.holder) == Fate::Gone {
+                        return Err(Error::OwnerDied { cause: Cause::Died });
+                    }
+                    if now.holder != 0 && deadline != Deadline::Now {
+                        host.wait(&self.head.lock.futex(), now.bits, deadline, READER_SLICE_NS);
+                    }
+                }
+            }
+            if deadline.is_over() {
+                return Err(if deadline == Deadline::Now { Error::WouldBlock } else { Error::TimedOut });
+            }
+        }
+    }
+
+    /// Computes a new value from the old one and commits it.
+    #[inline]
+    fn write<R>(
+        &self,
+        deadline: Deadline,
+        change: impl FnOnce(Version) -> Result<(T, R)>,
+        heals: bool,
+    ) -> Result<R> {
+        let (owner, torn) = self.own(deadline, "change it")?;
+        // Whatever happens from here on, a panic in `change` included, the lock is given back.
+        let _held = Held { parts: self.parts(), owner };
+        if let (Some(cause), false) = (torn, heals) {
+            return Err(Error::OwnerDied { cause });
+        }
+        let version = self.head.version();
+        let (new, result) = change(version)?;
+        self.commit(version, &new, torn.is_some());
+        Ok(result)
+    }
+
+    #[inline]
+    fn update_until<R>(&self, deadline: Deadline, change: impl FnOnce(&mut T) -> R) -> Result<R> {
+        self.write(
+            deadline,
+            |version| {
+                let mut value = self.read(version)?;
+                let result = change(&mut value);
+                Ok((value, result))
+            },
+            false,
+        )
+    }
+
+    fn lock_until(&self, deadline: Deadline) -> Result<ValueGuard<'_, T>, LockError<ValueGuard<'_, T>>> {
+        let (owner, torn) = self.own(deadline, "lock it")?;
+        let held = Held { parts: self.parts(), owner };
+        let version = self.head.version();
+        let value = self.read(version)?;
+        finish(ValueGuard::new(self, held, version, value), torn)
+    }
+
+    fn lock_in_place_until(
+        &self,
+        deadline: Deadline,
+    ) -> Result<ValueInPlaceGuard<'_, T>, LockError<ValueInPlaceGuard<'_, T>>> {
+        let (owner, torn) = self.own(deadline, "lock it")?;
+        let held = Held { parts: self.parts(), owner };
+        let version = self.head.version();
+        // The check before a reference is made; with the lock held, nobody changes the bytes after it.
+        self.read(version)?;
+        finish(ValueInPlaceGuard::new(self, held, version), torn)
+    }
+}
+
+/// Wraps the guard of a value that may be torn.
+fn finish<G>(guard: G, torn: Option<Cause>) -> Result<G, LockError<G>> {
+    match torn {
+        None => Ok(guard),
+        Some(cause) => Err(LockError::OwnerDied(OwnerDied::new(guard, cause))),
+    }
+}
+
+/// The value's lock, given back when dropped.
+pub(super) struct Held<'a> {
+    pub(super) parts: Parts<'a>,
+    pub(super) owner: Owner,
+}
+
+impl Held<'_> {
+    /// Whether the holding is this process's: a forked child has copies of its parent's guards.
+    pub(super) fn is_mine(&self) -> bool {
+        self.parts.attached.member.me() == self.owner.id()
+    }
+}
+
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.parts.disown(self.owner);
+    }
+}
+
+impl<T: Plain> Builder<Value<T>> {
+    /// Makes the value `name`; see [`create_with`](Self::create_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`create_with`](Self::create_with).
+    pub fn create(self, name: &str, initial: T) -> Result<Value<T>> {
+        self.create_with(name, initial)
+    }
+
+    /// Opens the value `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`open_or_create_with`](Self::open_or_create_with).
+    pub fn open_or_create(self, name: &str, initial: T) -> Result<Value<T>> {
+        self.open_or_create_with(name, initial)
+    }
+
+    /// Makes a value without a name; see [`anonymous_with`](Self::anonymous_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`anonymous_with`](Self::anonymous_with).
+    pub fn anonymous(self, initial: T) -> Result<Value<T>> {
+        self.anonymous_with(initial)
+    }
+}
+
+impl<T: Plain> Clone for Value<T> {
+    fn clone(&self) -> Self {
+        Value {
+            head: self.head.clone(),
+            slots: self.slots.clone(),
+            attached: self.attached.clone(),
+            plain: PhantomData,
+        }
+    }
+}
+
+impl<T: Plain + fmt::Debug> fmt::Debug for Value<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Value");
+        shown.field("object", &self.attached.object());
+        match self.try_get() {
+            Ok(value) => shown.field("value", &value),
+            Err(error) => shown.field("value", &format_args!("<{error}>")),
+        };
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl<T: Plain> serde::Serialize for Value<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.handle().serialize(serializer)
+    }
+}
+
+impl<T: Plain> sealed::Sealed for Value<T> {}
+
+impl<T: Plain> Object for Value<T> {
+    type Init = T;
+
+    fn plan(_: &T) -> Result<Plan, PlanFault> {
+        if align_of::<T>() > Layout::MAX_ALIGN {
+            return Err(PlanFault {
+                what: "bytes of alignment",
+                found: align_of::<T>() as u64,
+                expected: format!("at most {}", Layout::MAX_ALIGN),
+            });
+        }
+        Ok(Plan::whole(Layout::body::<T>()))
+    }
+
+    fn expect() -> Expect {
+        Expect { kind: Kind::Value, type_info: TypeInfo::of::<T>() }
+    }
+
+    fn initialise(body: &Body<'_>, initial: T) -> Result<()> {
+        slots::write(&slots_of::<T>(body.segment)?, 0, &initial);
+        Ok(())
+    }
+
+    fn attach(attached: Attached) -> Result<Self> {
+        Ok(Value {
+            head: Shared::new(&attached.segment, 0)?,
+            slots: slots_of::<T>(&attached.segment)?,
+            attached,
+            plain: PhantomData,
+        })
+    }
+
+    fn attached(&self) -> &Attached {
+        &self.attached
+    }
+}
+
+fn slots_of<T: Plain>(segment: &std::sync::Arc<crate::shm::segment::Segment>) -> Result<Bytes> {
+    Bytes::new(segment, Layout::slots_at::<T>(), 2 * Layout::stride::<T>(), Layout::align::<T>())
+}
