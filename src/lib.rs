@@ -20,5 +20,5 @@ pub use error::{Error, Result};
 pub use participant::{Builder, Collected, Handle, Object, ParticipantId, Space, SpaceBuilder};
 pub use shm::plain::Plain;
 pub use shm::{Kind, Lifetime};
-pub use sync::{Lock, LockError, LockGuard, OwnerDied, ReleaseError};
+pub use sync::{Lock, LockArray, LockError, LockGuard, LockRef, OwnerDied, ReleaseError};
 pub use sys::Trust;

@@ -3,13 +3,16 @@
 //! | object | words | when a participant dies |
 //! |---|---|---|
 //! | [`Lock`] | [`lock_word`] | acquirers are told, one recovers; see there |
+//! | [`LockArray`] | a count, [`lock_word`]s | the same for each lock |
 
 mod lock;
+mod lock_array;
 mod lock_word;
 mod outcome;
 mod wait;
 
 pub use lock::{Lock, LockGuard, ReleaseError};
+pub use lock_array::{LockArray, LockRef};
 pub use outcome::{LockError, OwnerDied};
 
 pub(crate) use lock::Parts;

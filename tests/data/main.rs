@@ -1,0 +1,4 @@
+//! What the objects that hold data promise, seen through the public interface.
+
+mod lock_array;
+mod support;
