@@ -148,6 +148,11 @@ impl Child {
         }
     }
 
+    /// Takes charge of a child process that was started in another way.
+    pub(crate) fn adopt(pid: libc::pid_t) -> Child {
+        Child { pid, words: None, reaped: false }
+    }
+
     /// The process id.
     pub fn pid(&self) -> libc::pid_t {
         self.pid
@@ -165,6 +170,11 @@ impl Child {
     /// Tells how it really ended: it may have finished first.
     pub fn kill(mut self) -> Exit {
         proc::kill(self.pid, libc::SIGKILL);
+        self.reap()
+    }
+
+    /// Waits without a limit for a child that was sent a deadly signal.
+    pub(crate) fn reap(&mut self) -> Exit {
         let status = proc::wait_for(self.pid, 0);
         self.reaped = true;
         self.verdict(status.unwrap_or(0))
@@ -196,7 +206,7 @@ impl Child {
     }
 
     fn verdict(&self, status: i32) -> Exit {
-        let words = || self.words.as_ref().map_or_else(String::new, Message::read);
+        let words = || self.words.as_ref().map_or("see its standard error".to_owned(), Message::read);
         if libc::WIFSIGNALED(status) {
             return Exit::Signalled(libc::WTERMSIG(status));
         }

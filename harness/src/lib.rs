@@ -1,10 +1,12 @@
 //! Kills real processes and lets survivors check what is left.
 //!
-//! Four instruments, which know nothing of what they test; operations and checks are closures:
+//! The instruments know nothing of what they test; operations and checks are closures:
 //!
 //! - [`Scenario`]: a process dies at every instruction, or at every event that others can see, of an operation; alone,
 //!   beside a frozen one ([`pair`](Scenario::pair)), or while it repairs what the last one left
 //!   ([`chain`](Scenario::chain)).
+//! - [`Storm`]: many processes contend, random ones die at random moments, and nobody may hang.
+//! - [`Reexec`]: the test binary as a new, unrelated program.
 //! - [`child()`] and [`Child`]: a closure in a forked process, with a verdict and a deadline.
 //! - [`watchdog()`]: a deadline for a whole test.
 //! - [`Page`] and [`Rng`]: shared scratch memory and seeded randomness for all of them.
@@ -46,16 +48,23 @@
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod affinity;
 mod child;
+mod conductor;
 mod page;
 mod proc;
+mod reexec;
 mod rng;
+mod seat;
 mod step;
+mod storm;
 mod symbol;
 mod watchdog;
 
 pub use child::{Child, Exit, Hang, Verdict, child};
 pub use page::Page;
+pub use reexec::{Reexec, entered};
 pub use rng::Rng;
+pub use seat::Seat;
 pub use step::{Fate, Grain, KillPoint, Limits, Moment, Region, Report, Scenario, Stage, Violation};
+pub use storm::{Storm, StormReport};
 pub use symbol::Trail;
 pub use watchdog::watchdog;

@@ -36,23 +36,23 @@ impl Page {
     /// If the system has no memory left.
     pub fn new(len: usize) -> Self {
         let len = len.max(1).next_multiple_of(4096);
-        // SAFETY: an anonymous mapping at an address the kernel chooses touches nothing that exists.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                len,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_ANON,
-                -1,
-                0,
-            )
-        };
-        assert!(
-            base != libc::MAP_FAILED,
-            "cannot map {len} shared bytes: {}",
-            std::io::Error::last_os_error()
-        );
-        Page { base: NonNull::new(base.cast()).expect("mmap never returns null unasked"), len }
+        Page::map(len, libc::MAP_SHARED | libc::MAP_ANON, -1)
+            .unwrap_or_else(|e| panic!("cannot map {len} shared bytes: {e}"))
+    }
+
+    /// Maps the first `len` bytes of an open file that is at least as long; the descriptor may be closed afterwards.
+    pub(crate) fn from_fd(fd: i32, len: usize) -> std::io::Result<Self> {
+        Page::map(len, libc::MAP_SHARED, fd)
+    }
+
+    fn map(len: usize, flags: i32, fd: i32) -> std::io::Result<Self> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a mapping at an address the kernel chooses touches nothing that exists.
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), len, access, flags, fd, 0) };
+        if base == libc::MAP_FAILED {
+            return Err(std::io::Error::last_os_error());
+        }
+        Ok(Page { base: NonNull::new(base.cast()).expect("mmap never returns null unasked"), len })
     }
 
     /// The size in bytes.
@@ -81,7 +81,7 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // SAFETY: the mapping was made by `new` with this base and length, and no reference into it outlives self.
+        // SAFETY: the mapping was made by `map` with this base and length, and no reference into it outlives self.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
     }
 }

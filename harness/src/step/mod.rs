@@ -24,6 +24,8 @@ mod point;
 mod report;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod route;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod run;
 mod scenario;
 mod stage;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

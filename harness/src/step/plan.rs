@@ -23,7 +23,7 @@ pub(super) fn run<C>(scenario: &Scenario<'_, C>, limits: &Limits, plan: &Plan) -
     let mut report = Report::new(name, limits.seed);
     let start = std::time::Instant::now();
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    stepping::Run::new(scenario, limits, plan, &mut report).all();
+    super::run::Run::new(scenario, limits, plan, &mut report).all();
     #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
     {
         report.skipped = Some("unsupported: stepping needs Linux on x86-64".to_owned());
@@ -31,7 +31,3 @@ pub(super) fn run<C>(scenario: &Scenario<'_, C>, limits: &Limits, plan: &Plan) -
     report.elapsed = start.elapsed();
     report
 }
-
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[path = "run.rs"]
-mod stepping;

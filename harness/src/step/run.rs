@@ -1,13 +1,14 @@
 //! Plays worlds: Linux, x86-64.
 
-use super::super::point::{Fate, Moment};
-use super::super::report::{Report, Violation};
-use super::super::route::Trace;
-use super::super::scenario::{Role, Scenario};
-use super::super::tracee::Text;
-use super::super::victim::{self, Target, Tools, Trouble, Victim};
-use super::super::watch::Watch;
-use super::{Grain, Limits, Plan};
+use super::limits::{Grain, Limits};
+use super::plan::Plan;
+use super::point::{Fate, Moment};
+use super::report::{Report, Violation};
+use super::route::Trace;
+use super::scenario::{Role, Scenario};
+use super::tracee::Text;
+use super::victim::{self, Target, Tools, Trouble, Victim};
+use super::watch::Watch;
 use crate::affinity::Pin;
 use crate::child::child;
 use crate::rng::Rng;

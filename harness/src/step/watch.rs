@@ -34,6 +34,8 @@ impl<'a> Region<'a> {
 
     /// Maps a whole file, read-only, for the time of the watch: for instance a segment's file.
     ///
+    /// The file may be unlinked or replaced meanwhile, but must not be truncated: reading past its end is a SIGBUS.
+    ///
     /// # Errors
     ///
     /// If the file cannot be opened or mapped.
