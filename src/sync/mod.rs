@@ -5,6 +5,7 @@
 //! | [`Lock`] | [`lock_word`] | acquirers are told, one recovers; see there |
 //! | [`LockArray`] | a count, [`lock_word`]s | the same for each lock |
 
+mod event_count;
 mod lock;
 mod lock_array;
 mod lock_word;

@@ -38,7 +38,7 @@ pub(crate) enum Turn {
 pub(crate) struct Patience<'a, H: Host> {
     host: &'a H,
     /// Who is on watch: one waiter per object looks at the holder often, the others rarely.
-    watch: &'a AtomicU32,
+    watch: Option<&'a AtomicU32>,
     me: u32,
     on_watch: bool,
     deadline: Deadline,
@@ -50,6 +50,15 @@ pub(crate) struct Patience<'a, H: Host> {
 impl<'a, H: Host> Patience<'a, H> {
     /// A waiter that has not waited yet.
     pub(crate) fn new(host: &'a H, watch: &'a AtomicU32, me: u32, deadline: Deadline) -> Self {
+        Self::with(host, Some(watch), me, deadline)
+    }
+
+    /// A waiter that nobody's death concerns: it never goes on watch.
+    pub(crate) fn without_watch(host: &'a H, deadline: Deadline) -> Self {
+        Self::with(host, None, 0, deadline)
+    }
+
+    fn with(host: &'a H, watch: Option<&'a AtomicU32>, me: u32, deadline: Deadline) -> Self {
         Patience {
             host,
             watch,
@@ -69,14 +78,22 @@ impl<'a, H: Host> Patience<'a, H> {
 
     /// Sleeps while `word` holds `expected`, one slice; then looks at `holder`, if the word did not change.
     pub(crate) fn sleep(&mut self, word: &impl Futex, expected: u32, holder: u32) -> Turn {
+        if self.rest(word, expected) { self.look_at(holder) } else { Turn::Again }
+    }
+
+    /// Sleeps while `word` holds `expected`, one slice; `true` if it still does: time to look at all those this waiter depends
+    /// on, and at the [clock](Self::is_over).
+    pub(crate) fn rest(&mut self, word: &impl Futex, expected: u32) -> bool {
         if self.deadline != Deadline::Now {
             let slice = self.next_slice();
             self.host.wait(word, expected, self.deadline, slice);
-            if word.bits() != expected {
-                return Turn::Again;
-            }
         }
-        self.look_at(holder)
+        word.bits() == expected
+    }
+
+    /// Whether the deadline has passed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.deadline.is_over()
     }
 
     /// Asks the oracle about `holder`; then looks at the clock.
@@ -105,13 +122,14 @@ impl<'a, H: Host> Patience<'a, H> {
 
     /// Takes the watch if nobody alive has it.
     fn go_on_watch(&mut self) {
+        let Some(watch) = self.watch else { return };
         // Relaxed throughout: the watch is a hint; two watchers, or none for a slice, cost time and never correctness.
-        let now = self.watch.load(Ordering::Relaxed);
+        let now = watch.load(Ordering::Relaxed);
         if self.on_watch {
             self.on_watch = now == self.me;
         }
         if !self.on_watch && (now == 0 || (now != self.me && self.host.fate(now) == Fate::Gone)) {
-            let taken = self.watch.compare_exchange(now, self.me, Ordering::Relaxed, Ordering::Relaxed);
+            let taken = watch.compare_exchange(now, self.me, Ordering::Relaxed, Ordering::Relaxed);
             self.on_watch = taken.is_ok();
         }
     }
@@ -119,9 +137,9 @@ impl<'a, H: Host> Patience<'a, H> {
 
 impl<H: Host> Drop for Patience<'_, H> {
     fn drop(&mut self) {
-        if self.on_watch {
+        if let (Some(watch), true) = (self.watch, self.on_watch) {
             // Relaxed: as in `go_on_watch`. A failure means that somebody took the watch from us.
-            let _ = self.watch.compare_exchange(self.me, 0, Ordering::Relaxed, Ordering::Relaxed);
+            let _ = watch.compare_exchange(self.me, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 }
