@@ -18,8 +18,12 @@ use crate::error::{Error, Result};
 ///
 /// The type is `repr(C)`, consists of atomics, arrays of atomics and other words, and is valid when all its bytes are zero,
 /// and whatever others write into it: no byte pattern may make a method misbehave beyond a wrong result.
-pub(crate) unsafe trait Word: Send + Sync + 'static {}
+pub unsafe trait Word: Send + Sync + 'static {}
 
+// SAFETY: (S-WORD) an atomic is all of that.
+unsafe impl Word for crate::atomic::AtomicU8 {}
+// SAFETY: (S-WORD) an atomic is all of that.
+unsafe impl Word for crate::atomic::AtomicU16 {}
 // SAFETY: (S-WORD) an atomic is all of that.
 unsafe impl Word for crate::atomic::AtomicU32 {}
 // SAFETY: (S-WORD) an atomic is all of that.

@@ -1,4 +1,6 @@
 //! What the objects that hold data promise, seen through the public interface.
 
+mod atomic_array;
+mod atomic_value;
 mod lock_array;
 mod support;
