@@ -240,6 +240,28 @@ pub enum Error {
         /// What happened to the owner.
         cause: Cause,
     },
+    /// The last owner of a range of an array died or panicked while it was writing there.
+    #[error("elements {start}..{end} of '{object}' may be torn, because their last owner {} while writing them: lock that range, repair it, and make_consistent", match .cause { Cause::Died => "died", Cause::Panicked => "panicked" })]
+    RangeOwnerDied {
+        /// Space and name.
+        object: String,
+        /// First element that may be torn.
+        start: usize,
+        /// One past the last element that may be torn.
+        end: usize,
+        /// What happened to the owner.
+        cause: Cause,
+    },
+    /// More ranges of an array are locked at once than it has room for.
+    #[error(
+        "'{object}' has {limit} ranges locked already, its limit: release some, or make it with more guards"
+    )]
+    TooManyGuards {
+        /// Space and name.
+        object: String,
+        /// How many ranges can be locked at once.
+        limit: usize,
+    },
     /// Somebody alive holds what was asked for.
     #[error("somebody alive holds it: try again, or use the waiting form")]
     WouldBlock,

@@ -15,8 +15,8 @@ mod time;
 
 pub use bytemuck;
 pub use cause::Cause;
+pub use data::{Array, ArrayGuard, ArrayInit, Value, ValueGuard, ValueInPlaceGuard};
 pub use data::{Atomic, AtomicArray, AtomicBits, AtomicContents, AtomicNumber, AtomicRef, AtomicValue};
-pub use data::{Value, ValueGuard, ValueInPlaceGuard};
 pub use error::{Error, Result};
 pub use participant::{Builder, Collected, Handle, Object, ParticipantId, Space, SpaceBuilder};
 pub use shm::plain::Plain;

@@ -3,6 +3,7 @@
 //! Plain types are protected by the lock of what is read or written, or read as a checked snapshot; atomic flavours have no
 //! lock and hand out no references. No two safe calls race on the same bytes.
 
+mod array;
 mod atomic;
 mod atomic_array;
 mod atomic_ops;
@@ -11,6 +12,7 @@ mod slots;
 mod value;
 mod value_guard;
 
+pub use array::{Array, ArrayGuard, ArrayInit};
 pub use atomic::{Atomic, AtomicBits, AtomicNumber};
 pub use atomic_array::{AtomicArray, AtomicContents};
 pub use atomic_ops::AtomicRef;

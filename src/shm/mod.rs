@@ -1,7 +1,7 @@
 //! Segments of shared memory: names, headers, publication, and what may live in them.
 
 pub mod checked;
-mod copy;
+pub(crate) mod copy;
 pub(crate) mod header;
 pub(crate) mod kind;
 pub(crate) mod name;

@@ -54,6 +54,11 @@ impl Owner {
         Owner(u64::from(token) << 32 | u64::from(id))
     }
 
+    /// As words hold it: id in bits 0..30, token in bits 32..63.
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
     /// The participant.
     #[inline]
     pub(crate) fn id(self) -> u32 {

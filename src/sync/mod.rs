@@ -18,3 +18,4 @@ pub use outcome::{LockError, OwnerDied};
 
 pub(crate) use lock::Parts;
 pub(crate) use lock_word::{Entry, LockWord, Owner};
+pub(crate) use wait::{Patience, Turn};

@@ -1,6 +1,8 @@
 //! What the objects that hold data promise, seen through the public interface.
 
+mod array;
 mod atomic_array;
 mod atomic_value;
 mod lock_array;
 mod support;
+mod value;

@@ -1,0 +1,486 @@
+//! Claims: how a range of an array is held, waited for, given back, and taken from the dead.
+
+use core::mem::MaybeUninit;
+use core::ops::Range;
+use std::time::Duration;
+
+use super::body::Parts;
+use super::stripe::{MAX_INDEX, Stripe, Taken};
+use super::table::{Entry, Seen, overlaps};
+use crate::atomic::{Ordering::*, fence, pause, yield_now};
+use crate::cause::Cause;
+use crate::error::{Error, Result};
+use crate::participant::{Attached, Fate, Host};
+use crate::sync::{self, Owner, Patience, Turn};
+use crate::sys;
+use crate::time::Deadline;
+
+/// How long a `try_` form waits for the gate, which is held for some dozens of instructions unless its holder is stopped there.
+const GATE_PATIENCE: Duration = Duration::from_millis(10);
+
+/// How long a reader that may not write sleeps between two looks at a range that is being written.
+const READER_SLICE_NS: u64 = 1_000_000;
+
+/// How often a reader looks without a claim before it makes one.
+const LOOKS: u32 = 16;
+
+/// An array without its element type.
+#[derive(Clone)]
+pub(super) struct Core {
+    pub(super) parts: Parts,
+    pub(super) attached: Attached,
+    /// Bytes of an element.
+    pub(super) size: usize,
+    /// Whether an element is written by one store, so that no death can tear it.
+    pub(super) single: bool,
+}
+
+/// A range that may be torn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Torn {
+    pub(super) range: Range<usize>,
+    pub(super) cause: Cause,
+}
+
+/// A held range; given back when dropped.
+pub(super) struct Claim<'a> {
+    core: &'a Core,
+    entry: &'a Entry,
+    owner: Owner,
+    pub(super) range: Range<usize>,
+    pub(super) torn: Option<Torn>,
+    /// Whether the owner panicked inside.
+    pub(super) panicked: bool,
+}
+
+/// What stands in a claimer's way.
+enum Obstacle<'a> {
+    Entry(&'a Entry, Seen),
+    Full,
+}
+
+/// One look at a range without a claim.
+enum Look {
+    Whole,
+    Disturbed,
+    Busy,
+}
+
+/// The waiter's side of one obstacle.
+type Waiting<'a, H> = Patience<'a, H>;
+
+impl Core {
+    /// Takes `range`, which is within bounds and not empty, and waits for whoever holds a part of it.
+    pub(super) fn claim(
+        &self,
+        range: Range<usize>,
+        deadline: Deadline,
+        action: &'static str,
+    ) -> Result<Claim<'_>> {
+        let me = self.attached.member.join(|| self.attached.object(), action)?;
+        let owner = Owner::new(me, sys::thread_token());
+        let mut waiting: Option<(*const Entry, Waiting<'_, _>)> = None;
+        let entry = loop {
+            let obstacle = match self.enter(&range, owner, deadline)? {
+                Ok(entry) => break entry,
+                Err(obstacle) => obstacle,
+            };
+            let Obstacle::Entry(entry, seen) = obstacle else {
+                let limit = self.parts.layout.entries;
+                return Err(Error::TooManyGuards { object: self.attached.object(), limit });
+            };
+            if waiting.as_ref().is_none_or(|(at, _)| !std::ptr::eq(*at, entry)) {
+                let host = self.attached.member.host();
+                waiting = Some((entry, Patience::new(host, &entry.watch, me, deadline)));
+            }
+            if let Some((_, patience)) = &mut waiting {
+                self.await_entry(entry, seen, owner, deadline, patience)?;
+            }
+        };
+        // From here on the range is given back whatever happens.
+        let mut claim = Claim { core: self, entry, owner, range, torn: None, panicked: false };
+        self.await_stripes(&claim.range, me, deadline)?;
+        claim.torn = self.torn_in(&claim.range);
+        Ok(claim)
+    }
+
+    /// One try to enter a claim, under the gate.
+    fn enter(
+        &self,
+        range: &Range<usize>,
+        owner: Owner,
+        deadline: Deadline,
+    ) -> Result<Result<&Entry, Obstacle<'_>>> {
+        self.under_gate(deadline, || {
+            let table = &self.parts.table;
+            let held = table.overlapping(range.clone()).find(|(_, seen)| seen.torn().is_none());
+            if let Some((entry, seen)) = held {
+                return Err(Obstacle::Entry(entry, seen));
+            }
+            let entry = table.prepare(range).ok_or(Obstacle::Full)?;
+            entry.enter(owner, &self.parts.head.epoch);
+            Ok(entry)
+        })
+    }
+
+    /// Runs `work` with the gate held. Nothing needs repair when a holder of the gate dies: see `table`.
+    fn under_gate<R>(&self, deadline: Deadline, work: impl FnOnce() -> R) -> Result<R> {
+        let gate = sync::Parts { word: &self.parts.head.gate, attached: &self.attached };
+        let patience = match deadline {
+            Deadline::Now => Deadline::after(GATE_PATIENCE),
+            other => other,
+        };
+        let (owner, entry) = gate.own(patience, "lock it").map_err(|error| match (error, deadline) {
+            (Error::TimedOut, Deadline::Now) => Error::WouldBlock,
+            (error, _) => error,
+        })?;
+        if entry != sync::Entry::Clean {
+            self.parts.head.gate.make_consistent();
+        }
+        self.parts.table.sweep();
+        let result = work();
+        gate.disown(owner);
+        Ok(result)
+    }
+
+    /// Waits until it is worth to try again.
+    fn await_entry<H: Host>(
+        &self,
+        entry: &Entry,
+        seen: Seen,
+        owner: Owner,
+        deadline: Deadline,
+        patience: &mut Waiting<'_, H>,
+    ) -> Result<()> {
+        if seen.is_owned_by(owner) {
+            return Err(if deadline == Deadline::Now { Error::WouldBlock } else { Error::Deadlock });
+        }
+        while patience.spin() {
+            if entry.look() != seen {
+                return Ok(());
+            }
+        }
+        let turn = if deadline == Deadline::Now {
+            patience.look_at(seen.holder())
+        } else {
+            let Some(announced) = entry.announce(seen) else { return Ok(()) };
+            patience.sleep(&entry.futex(), announced.bits(), seen.holder())
+        };
+        match turn {
+            Turn::Again => Ok(()),
+            Turn::HolderGone => {
+                entry.tear(seen, self.attached.member.host());
+                Ok(())
+            }
+            other => Err(self.failed(other, deadline, seen.holder())),
+        }
+    }
+
+    /// Waits for the writers of single elements in a range that was just entered: new ones see the claim and back out.
+    fn await_stripes(&self, range: &Range<usize>, me: u32, deadline: Deadline) -> Result<()> {
+        for stripe in self.stripes_of(range) {
+            let mut patience = Patience::new(self.attached.member.host(), &stripe.watch, me, deadline);
+            while let Some(taken) = stripe.taken().filter(|taken| range.contains(&taken.index())) {
+                self.await_stripe(stripe, taken, deadline, &mut patience)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn await_stripe<H: Host>(
+        &self,
+        stripe: &Stripe,
+        taken: Taken,
+        deadline: Deadline,
+        patience: &mut Waiting<'_, H>,
+    ) -> Result<()> {
+        if patience.spin() {
+            return Ok(());
+        }
+        let turn = if deadline == Deadline::Now {
+            patience.look_at(taken.id())
+        } else {
+            let Some(announced) = stripe.announce(taken) else { return Ok(()) };
+            patience.sleep(&stripe.futex(), announced.bits(), taken.id())
+        };
+        match turn {
+            Turn::Again => Ok(()),
+            Turn::HolderGone => self.recover_stripe(stripe, taken, deadline),
+            other => Err(self.failed(other, deadline, taken.id())),
+        }
+    }
+
+    /// Frees a stripe whose owner is gone, after its element was marked as torn if it may be. Idempotent.
+    fn recover_stripe(&self, stripe: &Stripe, dead: Taken, deadline: Deadline) -> Result<()> {
+        if !self.single {
+            let index = dead.index();
+            let marked = self.under_gate(deadline, || {
+                // Whoever else recovered it did so under the gate, too.
+                stripe.taken().is_none_or(|now| now.id() != dead.id() || now.index() != index)
+                    || self.mark_torn(index..index + 1)
+            })?;
+            if !marked {
+                let limit = self.parts.layout.entries;
+                return Err(Error::TooManyGuards { object: self.attached.object(), limit });
+            }
+        }
+        if let Some(now) = stripe.taken().filter(|now| now.id() == dead.id() && now.index() == dead.index()) {
+            stripe.clear_dead(now, self.attached.member.host());
+        }
+        Ok(())
+    }
+
+    /// Enters a torn range; if all entries are taken, widens a torn one. Under the gate.
+    fn mark_torn(&self, range: Range<usize>) -> bool {
+        let table = &self.parts.table;
+        let torn = || table.candidates().filter(|entry| entry.look().torn().is_some());
+        if torn().any(|entry| entry.range().start <= range.start && range.end <= entry.range().end) {
+            return true;
+        }
+        match table.prepare(&range) {
+            Some(entry) => entry.enter_torn(),
+            None => match torn().next() {
+                Some(entry) => entry.widen(&range),
+                None => return false,
+            },
+        }
+        true
+    }
+
+    /// What of `range` may be torn: one range around it all.
+    fn torn_in(&self, range: &Range<usize>) -> Option<Torn> {
+        self.parts
+            .table
+            .overlapping(range.clone())
+            .filter_map(|(entry, seen)| Some(Torn { range: entry.range(), cause: seen.torn()? }))
+            .reduce(|a, b| Torn {
+                range: a.range.start.min(b.range.start)..a.range.end.max(b.range.end),
+                cause: a.cause,
+            })
+    }
+
+    #[cold]
+    fn failed(&self, turn: Turn, deadline: Deadline, participant: u32) -> Error {
+        match turn {
+            Turn::Unknown => Error::LivenessUnknown { space: self.attached.space_name(), participant },
+            _ if deadline == Deadline::Now => Error::WouldBlock,
+            _ => Error::TimedOut,
+        }
+    }
+
+    /// The outcome that names a torn range.
+    #[cold]
+    pub(super) fn owner_died(&self, torn: &Torn) -> Error {
+        let Torn { range: Range { start, end }, cause } = torn.clone();
+        Error::RangeOwnerDied { object: self.attached.object(), start, end, cause }
+    }
+
+    /// Writes one element the short way: takes its stripe, looks for claims, writes. `false`: go the long way.
+    #[inline]
+    pub(super) fn write_short(&self, index: usize, bytes: &[u8]) -> bool {
+        let me = self.attached.member.me();
+        if me == 0 || index > MAX_INDEX {
+            return false;
+        }
+        let stripe = self.stripe_of(index);
+        let Some(taken) = stripe.take(me, index) else { return false };
+        let table = &self.parts.table;
+        if !table.is_empty() && table.overlapping(index..index + 1).next().is_some() {
+            stripe.back_out(taken, self.attached.member.host());
+            return false;
+        }
+        // Pair OVERWRITE: a reader without a claim that sees a byte written from here on sees the stripe taken, or counted.
+        fence(Release);
+        self.parts.elements.store(index * self.size, bytes);
+        stripe.give_back(taken, self.attached.member.host());
+        true
+    }
+
+    /// Copies `range` out, as it was at one instant.
+    #[inline]
+    pub(super) fn read(
+        &self,
+        range: Range<usize>,
+        to: &mut [MaybeUninit<u8>],
+        deadline: Deadline,
+    ) -> Result<()> {
+        match self.look(&range, to) {
+            Look::Whole => Ok(()),
+            _ => self.read_slow(range, to, deadline),
+        }
+    }
+
+    #[cold]
+    fn read_slow(&self, range: Range<usize>, to: &mut [MaybeUninit<u8>], deadline: Deadline) -> Result<()> {
+        for _ in 0..LOOKS {
+            match self.look(&range, to) {
+                Look::Whole => return Ok(()),
+                Look::Disturbed => pause(),
+                Look::Busy => break,
+            }
+        }
+        if !self.attached.member.may_write() {
+            return self.read_patiently(range, to, deadline);
+        }
+        let claim = self.claim(range, deadline, "read it")?;
+        match &claim.torn {
+            Some(torn) => Err(self.owner_died(torn)),
+            None => {
+                self.parts.elements.load(claim.range.start * self.size, to);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reading for a handle that may not write a byte, not even to wait.
+    fn read_patiently(
+        &self,
+        range: Range<usize>,
+        to: &mut [MaybeUninit<u8>],
+        deadline: Deadline,
+    ) -> Result<()> {
+        let host = self.attached.member.host();
+        loop {
+            match self.look(&range, to) {
+                Look::Whole => return Ok(()),
+                Look::Disturbed => yield_now(),
+                Look::Busy => self.check_dead(&range)?,
+            }
+            if deadline.is_over() {
+                return Err(if deadline == Deadline::Now { Error::WouldBlock } else { Error::TimedOut });
+            }
+            let obstacle = self.parts.table.overlapping(range.clone()).next();
+            if let Some((entry, seen)) = obstacle {
+                host.wait(&entry.futex(), seen.bits(), deadline, READER_SLICE_NS);
+            }
+        }
+    }
+
+    /// Tells a reader of a writer in `range` that is gone or left it torn.
+    fn check_dead(&self, range: &Range<usize>) -> Result<()> {
+        let host = self.attached.member.host();
+        for (entry, seen) in self.parts.table.overlapping(range.clone()) {
+            let cause = match seen.torn() {
+                None if host.fate(seen.holder()) == Fate::Gone => Some(Cause::Died),
+                torn => torn,
+            };
+            // Looked at again: the entry may have been left in good order since.
+            if let Some(cause) = cause.filter(|_| entry.look() == seen) {
+                return Err(self.owner_died(&Torn { range: entry.range(), cause }));
+            }
+        }
+        for stripe in self.stripes_of(range) {
+            let Some(taken) = stripe.taken().filter(|taken| range.contains(&taken.index())) else { continue };
+            let gone = !self.single && host.fate(taken.id()) == Fate::Gone;
+            if gone && stripe.taken() == Some(taken) {
+                let range = taken.index()..taken.index() + 1;
+                return Err(self.owner_died(&Torn { range, cause: Cause::Died }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies `range` without a claim and tells whether the copy is what it was at one instant.
+    #[inline]
+    fn look(&self, range: &Range<usize>, to: &mut [MaybeUninit<u8>]) -> Look {
+        // Acquire: pair EPOCH, see `table`.
+        let epoch = self.parts.head.epoch.load(Acquire);
+        let table = &self.parts.table;
+        if !table.is_empty() && table.overlapping(range.clone()).next().is_some() {
+            return Look::Busy;
+        }
+        // One load cannot be torn by one store, whoever holds the stripe.
+        let alone = self.single && range.len() == 1;
+        let mut sequences = [0; 16];
+        if !alone {
+            for (sequence, stripe) in sequences.iter_mut().zip(self.stripes_of(range)) {
+                *sequence = stripe.sequence();
+                if stripe.taken().is_some_and(|taken| range.contains(&taken.index())) {
+                    return Look::Busy;
+                }
+            }
+        }
+        self.parts.elements.load(range.start * self.size, to);
+        // Acquire fence: pairs EPOCH and OVERWRITE.
+        fence(Acquire);
+        if self.parts.head.epoch.load(Relaxed) != epoch {
+            return Look::Disturbed;
+        }
+        let undisturbed = alone
+            || sequences.iter().zip(self.stripes_of(range)).all(|(&sequence, stripe)| {
+                // The word first: its release published the count.
+                stripe.taken().is_none_or(|taken| !range.contains(&taken.index()))
+                    && stripe.sequence() == sequence
+            });
+        if undisturbed { Look::Whole } else { Look::Disturbed }
+    }
+
+    /// Elements that share a stripe because they share a cache line.
+    #[inline]
+    fn group(&self) -> usize {
+        (64 / self.size.max(1)).max(1)
+    }
+
+    #[inline]
+    fn stripe_of(&self, index: usize) -> &Stripe {
+        let stripes = &*self.parts.stripes;
+        &stripes[(index / self.group()) & (stripes.len() - 1)]
+    }
+
+    /// The stripes of a range that is not empty, each once.
+    #[inline]
+    fn stripes_of(&self, range: &Range<usize>) -> impl Iterator<Item = &Stripe> {
+        let stripes = &*self.parts.stripes;
+        let (first, last) = (range.start / self.group(), (range.end - 1) / self.group());
+        let count = (last - first + 1).min(stripes.len());
+        (0..count).map(move |step| &stripes[(first + step) & (stripes.len() - 1)])
+    }
+}
+
+impl Claim<'_> {
+    /// Whether the claim is this process's: a forked child has copies of its parent's guards.
+    pub(super) fn is_mine(&self) -> bool {
+        self.core.attached.member.me() == self.owner.id()
+    }
+
+    /// Declares what was torn within the claim consistent again.
+    pub(super) fn mend(&mut self) -> Result<()> {
+        if !self.is_mine() || self.torn.is_none() {
+            return Ok(());
+        }
+        let core = self.core;
+        let range = self.range.clone();
+        match core.under_gate(Deadline::Never, || core.parts.table.mend(&range))? {
+            Ok(()) => {
+                self.torn = None;
+                Ok(())
+            }
+            Err(outside) => {
+                let cause = self.torn.as_ref().map_or(Cause::Died, |torn| torn.cause);
+                debug_assert!(overlaps(&outside, &range));
+                Err(core.owner_died(&Torn { range: outside, cause }))
+            }
+        }
+    }
+
+    /// The array.
+    pub(super) fn core(&self) -> &Core {
+        self.core
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if !self.is_mine() {
+            return;
+        }
+        let member = &self.core.attached.member;
+        self.entry.leave(self.owner, self.panicked, member.host());
+        // The bit of the entry is cleared at once if nobody has the gate; else by the next who does.
+        let gate = &self.core.parts.head.gate;
+        if gate.acquire_fast(self.owner) {
+            self.core.parts.table.sweep();
+            gate.release(member.host(), self.owner);
+        }
+    }
+}

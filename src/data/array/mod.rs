@@ -1,0 +1,676 @@
+//! `Array<T>`: elements of plain data, locked by ranges.
+//!
+//! Two ways to an element that meet in [`table`]: the short way (a stripe for the time of one copy) and the long way (a claim
+//! of a range). Readers use neither: they copy, and keep the copy if nobody wrote meanwhile.
+
+mod body;
+mod claims;
+mod guard;
+mod stripe;
+mod table;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ops::{Bound, Range, RangeBounds};
+use std::time::Duration;
+
+pub use guard::ArrayGuard;
+
+use self::body::{DEFAULT_ENTRIES, Layout, Parts, check_sizes};
+use self::claims::{Claim, Core};
+use crate::cause::Cause;
+use crate::error::{Error, Result};
+use crate::participant::{Attached, Body, Builder, Expect, Handle, Object, Plan, PlanFault, sealed};
+use crate::shm::checked::read_checked;
+use crate::shm::copy::is_single;
+use crate::shm::header::TypeInfo;
+use crate::shm::{Kind, Plain};
+use crate::sync::{LockError, OwnerDied};
+use crate::time::Deadline;
+
+/// A fixed number of elements of plain data, shared between processes.
+///
+/// Single elements are read and written without anybody's help ([`get`](Self::get), [`set`](Self::set)); ranges are copied
+/// ([`read`](Self::read), [`write`](Self::write)) or locked and lent as a slice ([`lock`](Self::lock)). Whoever holds a range
+/// keeps others out of that range only: disjoint ranges, down to single elements, never wait for each other. Every copy
+/// out is the range as it was at one instant.
+///
+/// An array in a [space](crate::Space::at) on disk is persistent; [`flush`](Self::flush) writes it back.
+///
+/// # When somebody dies
+///
+/// A writer of a range that is killed inside leaves it torn, and so does one that panics under a guard: everybody who reads,
+/// writes or locks an element of that very range gets [`Error::RangeOwnerDied`] or [`LockError::OwnerDied`] until somebody
+/// locks it and calls [`ArrayGuard::make_consistent`]. All other elements stay as usable as ever. Elements of 1, 2, 4 or 8
+/// bytes are [`set`](Self::set) by one store, which no death can tear.
+///
+/// # Examples
+///
+/// ```
+/// use procshare::Array;
+///
+/// let name = format!("doc-array-{}", std::process::id());
+/// let array = Array::create(&name, 1000, 0u32)?;
+/// let same = Array::<u32>::open(&name)?; // in any process of the user
+/// same.set(999, 7)?;
+/// {
+///     let mut low = array.lock(..500)?;
+///     low.fill(1);
+///     let high = same.lock(500..)?; // a disjoint range: nobody waits
+///     assert_eq!(high.iter().sum::<u32>(), 7);
+/// }
+/// assert_eq!(array.to_vec()?.iter().sum::<u32>(), 507);
+/// Array::<u32>::unlink(&name)?;
+/// # Ok::<(), procshare::Error>(())
+/// ```
+pub struct Array<T: Plain> {
+    core: Core,
+    plain: PhantomData<fn() -> T>,
+}
+
+/// What a new [`Array`] holds and how far it can grow.
+///
+/// ```
+/// use procshare::{Array, ArrayInit};
+///
+/// let array = Array::<u64>::builder().anonymous(ArrayInit::filled(10, 1).max_len(1_000_000).guards(256))?;
+/// array.grow(20, 2)?;
+/// assert_eq!(array.to_vec()?.iter().sum::<u64>(), 30);
+/// # Ok::<(), procshare::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "it does nothing until it is given to a builder"]
+pub struct ArrayInit<T> {
+    content: Content<T>,
+    max_len: Option<usize>,
+    guards: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum Content<T> {
+    Filled(usize, T),
+    Elements(Vec<T>),
+}
+
+impl<T: Plain> ArrayInit<T> {
+    /// `len` elements, all equal to `value`.
+    pub fn filled(len: usize, value: T) -> Self {
+        ArrayInit { content: Content::Filled(len, value), max_len: None, guards: None }
+    }
+
+    /// These elements.
+    pub fn elements(elements: impl Into<Vec<T>>) -> Self {
+        ArrayInit { content: Content::Elements(elements.into()), max_len: None, guards: None }
+    }
+
+    /// How many elements the array can [grow](Array::grow) to; its length unless said. Memory is taken when it grows.
+    pub fn max_len(mut self, most: usize) -> Self {
+        self.max_len = Some(most);
+        self
+    }
+
+    /// How many ranges can be locked at once, 1 to 4096; as many as there are elements, at most 64, unless said.
+    pub fn guards(mut self, most: usize) -> Self {
+        self.guards = Some(most);
+        self
+    }
+
+    fn len(&self) -> usize {
+        match &self.content {
+            Content::Filled(len, _) => *len,
+            Content::Elements(elements) => elements.len(),
+        }
+    }
+
+    fn layout(&self) -> Result<Layout, PlanFault> {
+        let len = self.len();
+        let capacity = self.max_len.unwrap_or(len);
+        let entries = self.guards.unwrap_or(capacity.clamp(1, DEFAULT_ENTRIES));
+        check_sizes::<T>(len, capacity, entries)?;
+        Layout::new(capacity, entries, size_of::<T>(), align_of::<T>()).ok_or_else(|| PlanFault {
+            what: "elements",
+            found: capacity as u64,
+            expected: "less than the address space holds".into(),
+        })
+    }
+}
+
+impl<T: Plain> Array<T> {
+    /// Options: space, lifetime, permissions, read-only.
+    pub fn builder() -> Builder<Array<T>> {
+        Builder::new()
+    }
+
+    /// Makes the array `name` of `len` elements, all equal to `value`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::create_with`]; [`Error::BadSize`] for no elements; [`Error::NoSpace`] if they do not fit, before anything is
+    /// allocated.
+    pub fn create(name: &str, len: usize, value: T) -> Result<Self> {
+        Self::builder().create(name, ArrayInit::filled(len, value))
+    }
+
+    /// Makes the array `name` of these elements.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    pub fn create_from(name: &str, elements: &[T]) -> Result<Self> {
+        Self::builder().create(name, ArrayInit::elements(elements))
+    }
+
+    /// Opens the array `name`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::open`]; [`Error::WrongType`] if it holds another type.
+    pub fn open(name: &str) -> Result<Self> {
+        Self::builder().open(name)
+    }
+
+    /// Opens the array `name`, or makes it; an existing one keeps its length and content.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create) and [`open`](Self::open).
+    pub fn open_or_create(name: &str, len: usize, value: T) -> Result<Self> {
+        Self::builder().open_or_create(name, ArrayInit::filled(len, value))
+    }
+
+    /// Makes an array without a name, for threads, forked children, and whoever receives its handle.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    pub fn anonymous(len: usize, value: T) -> Result<Self> {
+        Self::builder().anonymous(ArrayInit::filled(len, value))
+    }
+
+    /// Removes the name; whoever is attached keeps using the array.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::unlink`].
+    pub fn unlink(name: &str) -> Result<()> {
+        Self::builder().unlink(name)
+    }
+
+    /// Number of elements.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.core.parts.len()
+    }
+
+    /// Always `false`: an array has at least one element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of elements it can [grow](Self::grow) to.
+    pub fn max_len(&self) -> usize {
+        self.core.parts.layout.capacity
+    }
+
+    /// Element `index`. Waits only while somebody alive holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`]; [`Error::RangeOwnerDied`] if it may be torn; [`Error::InvalidBits`] if a foreign program wrote bytes
+    /// that are no `T`.
+    #[inline]
+    pub fn get(&self, index: usize) -> Result<T> {
+        self.get_until(index, Deadline::Never)
+    }
+
+    /// Element `index`, unless somebody alive holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WouldBlock`], and as [`get`](Self::get).
+    pub fn try_get(&self, index: usize) -> Result<T> {
+        self.get_until(index, Deadline::Now)
+    }
+
+    /// Writes element `index`. Waits while somebody alive holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`]; [`Error::RangeOwnerDied`] if it may be torn (nothing is written); [`Error::Deadlock`] if the calling
+    /// thread holds it; [`Error::ReadOnly`].
+    #[inline]
+    pub fn set(&self, index: usize, value: T) -> Result<()> {
+        if index < self.len() && self.core.write_short(index, bytemuck::bytes_of(&value)) {
+            return Ok(());
+        }
+        self.set_slow(index, value, Deadline::Never)
+    }
+
+    /// Writes element `index` unless somebody alive holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WouldBlock`], and as [`set`](Self::set).
+    pub fn try_set(&self, index: usize, value: T) -> Result<()> {
+        if index < self.len() && self.core.write_short(index, bytemuck::bytes_of(&value)) {
+            return Ok(());
+        }
+        self.set_slow(index, value, Deadline::Now)
+    }
+
+    /// Lets `change` edit a copy of element `index` and writes it back, with the element held. A panic writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub fn update<R>(&self, index: usize, change: impl FnOnce(&mut T) -> R) -> Result<R> {
+        let claim = self.whole_claim(index..index + 1, Deadline::Never, "change it")?;
+        let mut value = self.read_held(index)?;
+        let result = change(&mut value);
+        self.core.parts.elements.store(index * size_of::<T>(), bytemuck::bytes_of(&value));
+        drop(claim);
+        Ok(result)
+    }
+
+    /// Writes element `index` and returns the old one, in one step.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub fn replace(&self, index: usize, value: T) -> Result<T> {
+        self.update(index, |element| std::mem::replace(element, value))
+    }
+
+    /// Writes `new` if element `index` equals `current`; returns the element found, as `Ok` if it was replaced.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set), outside; the inner `Err` holds the element that differed.
+    pub fn compare_exchange(&self, index: usize, current: &T, new: T) -> Result<Result<T, T>>
+    where
+        T: PartialEq,
+    {
+        self.update(index, |element| {
+            if element == current { Ok(std::mem::replace(element, new)) } else { Err(*element) }
+        })
+    }
+
+    /// Copies `to.len()` elements from `start` on into `to`, as they were at one instant.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn read(&self, start: usize, to: &mut [T]) -> Result<()> {
+        let range = self.check(start, to.len())?;
+        let Some(&valid) = to.first() else { return Ok(()) };
+        let read = self.core.read(range, uninit_bytes(to), Deadline::Never);
+        // Whatever was copied by a failed or half-valid read is replaced before anybody looks at it as a `T`.
+        let checked = read.and_then(|()| self.check_elements(start, to.as_ptr(), to.len()));
+        if checked.is_err() {
+            to.fill(valid);
+        }
+        checked
+    }
+
+    /// All elements, as they were at one instant.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn to_vec(&self) -> Result<Vec<T>> {
+        let len = self.len();
+        let mut elements = Vec::<T>::with_capacity(len);
+        let spare = &mut elements.spare_capacity_mut()[..len];
+        self.core.read(0..len, uninit_bytes(spare), Deadline::Never)?;
+        self.check_elements(0, spare.as_ptr().cast(), len)?;
+        // SAFETY: (S-CHECKED) `read` wrote all bytes of `len` elements, and each was checked to be a `T`.
+        unsafe { elements.set_len(len) };
+        Ok(elements)
+    }
+
+    /// Copies `from` over the elements from `start` on, with the range held.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub fn write(&self, start: usize, from: &[T]) -> Result<()> {
+        let range = self.check(start, from.len())?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        let _claim = self.whole_claim(range, Deadline::Never, "change it")?;
+        self.core.parts.elements.store(start * size_of::<T>(), bytemuck::cast_slice(from));
+        Ok(())
+    }
+
+    /// Writes `value` to every element of `range`, with the range held.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub fn fill(&self, range: impl RangeBounds<usize>, value: T) -> Result<()> {
+        let range = self.resolve(range)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        let claim = self.whole_claim(range, Deadline::Never, "change it")?;
+        for index in claim.range.clone() {
+            self.core.parts.elements.store(index * size_of::<T>(), bytemuck::bytes_of(&value));
+        }
+        Ok(())
+    }
+
+    /// Holds `range` and lends it as a slice, waiting while somebody alive holds a part of it.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::OwnerDied`] with the guard inside if a part may be torn ([`ArrayGuard::torn`] names it);
+    /// [`LockError::Deadlock`] if the calling thread holds a part; [`LockError::Failed`] for [`Error::OutOfRange`] (also of an empty
+    /// range), [`Error::TooManyGuards`], [`Error::InvalidBits`], [`Error::ReadOnly`].
+    pub fn lock(
+        &self,
+        range: impl RangeBounds<usize>,
+    ) -> Result<ArrayGuard<'_, T>, LockError<ArrayGuard<'_, T>>> {
+        self.lock_until(range, Deadline::Never)
+    }
+
+    /// As [`lock`](Self::lock), unless somebody alive holds a part of it.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::WouldBlock`], and as [`lock`](Self::lock).
+    pub fn try_lock(
+        &self,
+        range: impl RangeBounds<usize>,
+    ) -> Result<ArrayGuard<'_, T>, LockError<ArrayGuard<'_, T>>> {
+        self.lock_until(range, Deadline::Now)
+    }
+
+    /// As [`lock`](Self::lock), waiting at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::TimedOut`], and as [`lock`](Self::lock).
+    pub fn lock_timeout(
+        &self,
+        range: impl RangeBounds<usize>,
+        timeout: Duration,
+    ) -> Result<ArrayGuard<'_, T>, LockError<ArrayGuard<'_, T>>> {
+        self.lock_until(range, Deadline::after(timeout)).map_err(|error| match error {
+            LockError::WouldBlock => LockError::TimedOut,
+            other => other,
+        })
+    }
+
+    /// The elements one after the other, each as [`get`](Self::get) gives it. For a snapshot, [`to_vec`](Self::to_vec); to
+    /// iterate without copying, [`lock`](Self::lock).
+    pub fn iter(&self) -> impl Iterator<Item = Result<T>> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+
+    /// Grows the array to `len` elements, the new ones equal to `value`; does nothing if it is that long already.
+    ///
+    /// Others see the new length when all new elements are there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadSize`] beyond [`max_len`](Self::max_len); [`Error::NoSpace`]; [`Error::ReadOnly`]. The array stays as it was.
+    pub fn grow(&self, len: usize, value: T) -> Result<()> {
+        let capacity = self.max_len();
+        if len > capacity {
+            return Err(Error::BadSize {
+                object: self.core.attached.object(),
+                what: "elements",
+                found: len as u64,
+                expected: format!("at most {capacity}, the max_len it was made with"),
+            });
+        }
+        let old = self.len();
+        if len <= old {
+            return Ok(());
+        }
+        // The elements behind the end serve as the lock of growing; what a dead grower left there is nobody's data.
+        let mut claim = self.core.claim(old..capacity, Deadline::Never, "grow it")?;
+        claim.mend()?;
+        let old = self.len();
+        if len > old {
+            let elements_at = self.core.parts.layout.elements_at;
+            self.core.attached.segment.back((elements_at + len * size_of::<T>()) as u64)?;
+            for index in old..len {
+                self.core.parts.elements.store(index * size_of::<T>(), bytemuck::bytes_of(&value));
+            }
+            self.core.parts.set_len(len);
+        }
+        Ok(())
+    }
+
+    /// Writes the array's pages back to the device of a space on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn flush(&self) -> Result<()> {
+        self.core.attached.segment.flush()
+    }
+
+    /// The array's address as data, for another process.
+    pub fn handle(&self) -> Handle<Array<T>> {
+        Handle::of(self)
+    }
+}
+
+impl<T: Plain> Array<T> {
+    /// The range as numbers; checks the bounds.
+    fn resolve(&self, range: impl RangeBounds<usize>) -> Result<Range<usize>> {
+        let start = match range.start_bound() {
+            Bound::Included(&at) => at,
+            Bound::Excluded(&at) => at.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&at) => at.saturating_add(1),
+            Bound::Excluded(&at) => at,
+            Bound::Unbounded => self.len(),
+        };
+        if start <= end && end <= self.len() { Ok(start..end) } else { Err(self.out_of_range(start, end)) }
+    }
+
+    fn check(&self, start: usize, len: usize) -> Result<Range<usize>> {
+        self.resolve(start..start.saturating_add(len))
+    }
+
+    #[cold]
+    fn out_of_range(&self, start: usize, end: usize) -> Error {
+        Error::OutOfRange { object: self.core.attached.object(), start, end, len: self.len() }
+    }
+
+    #[cold]
+    fn invalid(&self, index: usize) -> Error {
+        Error::InvalidBits {
+            object: self.core.attached.object(),
+            type_name: T::NAME,
+            at: format!("element {index}"),
+        }
+    }
+
+    #[inline]
+    fn get_until(&self, index: usize, deadline: Deadline) -> Result<T> {
+        if index >= self.len() {
+            return Err(self.out_of_range(index, index.saturating_add(1)));
+        }
+        let mut bits = MaybeUninit::<T::Bits>::uninit();
+        self.core.read(index..index + 1, uninit_bytes(std::slice::from_mut(&mut bits)), deadline)?;
+        // SAFETY: (S-CHECKED) `read` wrote all bytes of this private copy.
+        unsafe { read_checked(&bits) }.map_err(|_| self.invalid(index))
+    }
+
+    /// Element `index`, which the caller holds.
+    fn read_held(&self, index: usize) -> Result<T> {
+        let mut bits = MaybeUninit::<T::Bits>::uninit();
+        self.core.parts.elements.load(index * size_of::<T>(), uninit_bytes(std::slice::from_mut(&mut bits)));
+        // SAFETY: (S-CHECKED) `load` wrote all bytes of this private copy.
+        unsafe { read_checked(&bits) }.map_err(|_| self.invalid(index))
+    }
+
+    /// Checks private copies of the elements from `start` on. For types that any bits are valid for, this is nothing.
+    fn check_elements(&self, start: usize, copies: *const T, len: usize) -> Result<()> {
+        for index in 0..len {
+            // SAFETY: (S-CHECKED) all bytes of the `len` copies are initialised, and any bytes are a `Bits`.
+            let bits = unsafe { copies.add(index).cast::<T::Bits>().read_unaligned() };
+            if !T::is_valid_bit_pattern(&bits) {
+                return Err(self.invalid(start + index));
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn set_slow(&self, index: usize, value: T, deadline: Deadline) -> Result<()> {
+        if index >= self.len() {
+            return Err(self.out_of_range(index, index.saturating_add(1)));
+        }
+        let _claim = self.whole_claim(index..index + 1, deadline, "change it")?;
+        self.core.parts.elements.store(index * size_of::<T>(), bytemuck::bytes_of(&value));
+        Ok(())
+    }
+
+    /// A claim of a range that is not torn.
+    fn whole_claim(
+        &self,
+        range: Range<usize>,
+        deadline: Deadline,
+        action: &'static str,
+    ) -> Result<Claim<'_>> {
+        let claim = self.core.claim(range, deadline, action)?;
+        match &claim.torn {
+            None => Ok(claim),
+            Some(torn) => Err(self.core.owner_died(torn)),
+        }
+    }
+
+    fn lock_until(
+        &self,
+        range: impl RangeBounds<usize>,
+        deadline: Deadline,
+    ) -> Result<ArrayGuard<'_, T>, LockError<ArrayGuard<'_, T>>> {
+        let range = self.resolve(range)?;
+        if range.is_empty() {
+            return Err(self.out_of_range(range.start, range.end).into());
+        }
+        let claim = self.core.claim(range, deadline, "lock it")?;
+        let cause: Option<Cause> = claim.torn.as_ref().map(|torn| torn.cause);
+        let guard = ArrayGuard::new(claim)?;
+        match cause {
+            None => Ok(guard),
+            Some(cause) => Err(LockError::OwnerDied(OwnerDied::new(guard, cause))),
+        }
+    }
+}
+
+/// Private places of values as bytes to be written.
+fn uninit_bytes<P>(places: &mut [P]) -> &mut [MaybeUninit<u8>] {
+    let len = size_of_val(places);
+    // SAFETY: (S-CHECKED) the bytes of private places; the callers write them whole and check them before they are used as
+    // values again.
+    unsafe { std::slice::from_raw_parts_mut(places.as_mut_ptr().cast(), len) }
+}
+
+impl<T: Plain> Builder<Array<T>> {
+    /// Makes the array `name`; see [`create_with`](Self::create_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`create_with`](Self::create_with).
+    pub fn create(self, name: &str, init: ArrayInit<T>) -> Result<Array<T>> {
+        self.create_with(name, init)
+    }
+
+    /// Opens the array `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`open_or_create_with`](Self::open_or_create_with).
+    pub fn open_or_create(self, name: &str, init: ArrayInit<T>) -> Result<Array<T>> {
+        self.open_or_create_with(name, init)
+    }
+
+    /// Makes an array without a name; see [`anonymous_with`](Self::anonymous_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`anonymous_with`](Self::anonymous_with).
+    pub fn anonymous(self, init: ArrayInit<T>) -> Result<Array<T>> {
+        self.anonymous_with(init)
+    }
+}
+
+impl<T: Plain> Clone for Array<T> {
+    fn clone(&self) -> Self {
+        Array { core: self.core.clone(), plain: PhantomData }
+    }
+}
+
+impl<T: Plain> fmt::Debug for Array<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Array")
+            .field("object", &self.core.attached.object())
+            .field("type", &T::NAME)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Plain> serde::Serialize for Array<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.handle().serialize(serializer)
+    }
+}
+
+impl<T: Plain> sealed::Sealed for Array<T> {}
+
+impl<T: Plain> Object for Array<T> {
+    type Init = ArrayInit<T>;
+
+    fn plan(init: &ArrayInit<T>) -> Result<Plan, PlanFault> {
+        let layout = init.layout()?;
+        let backed = layout.elements_at + init.len() * size_of::<T>();
+        Ok(Plan { body: layout.total as u64, backed: backed as u64 })
+    }
+
+    fn expect() -> Expect {
+        Expect { kind: Kind::Array, type_info: TypeInfo::of::<T>() }
+    }
+
+    fn initialise(body: &Body<'_>, init: ArrayInit<T>) -> Result<()> {
+        let layout = init.layout().map_err(|fault| Error::BadSize {
+            object: body.segment.object(),
+            what: fault.what,
+            found: fault.found,
+            expected: fault.expected,
+        })?;
+        Parts::initialise(body.segment, &layout, init.len())?;
+        let parts = Parts::attach(body.segment, size_of::<T>(), align_of::<T>())?;
+        match &init.content {
+            // Fresh memory is zero.
+            Content::Filled(_, value) if bytemuck::bytes_of(value).iter().all(|&byte| byte == 0) => {}
+            Content::Filled(len, value) => {
+                for index in 0..*len {
+                    parts.elements.store(index * size_of::<T>(), bytemuck::bytes_of(value));
+                }
+            }
+            Content::Elements(elements) => parts.elements.store(0, bytemuck::cast_slice(elements)),
+        }
+        Ok(())
+    }
+
+    fn attach(attached: Attached) -> Result<Self> {
+        let parts = Parts::attach(&attached.segment, size_of::<T>(), align_of::<T>())?;
+        let single = is_single(size_of::<T>(), align_of::<T>());
+        Ok(Array { core: Core { parts, attached, size: size_of::<T>(), single }, plain: PhantomData })
+    }
+
+    fn attached(&self) -> &Attached {
+        &self.core.attached
+    }
+}
