@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# The long proofs: SIGKILL after every single instruction, in pairs and chains, and storms of thousands of rounds.
+# PROCSHARE_SEED=N repeats a run's storms.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo test --release --workspace -- --ignored --nocapture "$@"
