@@ -9,3 +9,12 @@ pub enum Cause {
     /// The owner's thread panicked while it held the lock.
     Panicked,
 }
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Cause::Died => "died",
+            Cause::Panicked => "panicked",
+        })
+    }
+}

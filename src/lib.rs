@@ -6,6 +6,7 @@ mod atomic;
 mod cause;
 mod data;
 mod error;
+pub mod inspect;
 mod park;
 mod participant;
 pub mod shm;

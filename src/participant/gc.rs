@@ -47,6 +47,28 @@ impl Space {
         Ok(collected)
     }
 
+    /// Removes the name of an object of any kind, even a damaged one; `name` may be an anonymous object's file name. Whoever is
+    /// attached keeps using the object.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadName`], [`Error::NotFound`], [`Error::PermissionDenied`]; [`Error::NotASegment`] if a directory has the name.
+    ///
+    /// ```
+    /// use procshare::{Lock, Space};
+    ///
+    /// # let directory = std::env::temp_dir().join(format!("procshare-doc-unlink-{}", std::process::id()));
+    /// let space = Space::at(&directory).open_or_create()?;
+    /// let lock = Lock::builder().space(&space).create("jobs")?;
+    /// space.unlink("jobs")?;
+    /// assert!(lock.try_lock().is_ok());
+    /// # std::fs::remove_dir_all(&directory).ok();
+    /// # Ok::<(), procshare::Error>(())
+    /// ```
+    pub fn unlink(&self, name: &str) -> Result<()> {
+        self.remove(&Name::existing(name)?)
+    }
+
     /// Removes an object's name.
     pub(crate) fn remove(&self, name: &Name) -> Result<()> {
         let site = &self.0.site;

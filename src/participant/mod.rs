@@ -1,6 +1,7 @@
 //! Participants: processes that joined a space, their ids, and the one oracle that tells who is gone.
 
 mod builder;
+mod facts;
 mod gc;
 mod handle;
 mod host;
@@ -11,12 +12,14 @@ mod registry;
 mod space;
 
 pub use builder::Builder;
+pub use facts::{Fact, Facts};
 pub use gc::Collected;
 pub use handle::Handle;
 pub use id::ParticipantId;
 pub use object::Object;
 pub use space::{Space, SpaceBuilder};
 
+pub(crate) use facts::{RawFacts, map_all as map_facts};
 pub(crate) use host::{Fate, Host};
 pub(crate) use member::Member;
 pub(crate) use object::{Attached, Body, Expect, Plan, PlanFault, sealed};

@@ -201,16 +201,20 @@ impl SpaceBuilder {
         {
             return Ok(Space(inner));
         }
+        Space::of(self.site(create)?, create, self.capacity)
+    }
+
+    /// The space's directory, found trustworthy, and made first if `create` says so.
+    pub(crate) fn site(&self, create: bool) -> Result<Site> {
         if let Some(root) = &self.root {
             self.prepare(root, Trust::Owner, create)?;
         }
         self.prepare(&self.directory, self.trust, create)?;
-        let site = Site {
+        Ok(Site {
             directory: self.directory.as_path().into(),
             space: self.shown.as_str().into(),
             trust: self.trust,
-        };
-        Space::of(site, create, self.capacity)
+        })
     }
 
     fn prepare(&self, path: &Path, trust: Trust, create: bool) -> Result<()> {

@@ -58,6 +58,11 @@ impl Name {
         }
     }
 
+    /// Whether nobody chose it.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.0.starts_with(".anon-")
+    }
+
     /// The text.
     pub(crate) fn as_str(&self) -> &str {
         &self.0

@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::lock_word::{Entry, Fault, LockWord, NotReleased, Owner};
 use super::outcome::{LockError, OwnerDied};
 use crate::error::{Error, Result};
 use crate::participant::{
-    Attached, Body, Builder, Expect, Handle, Member, Object, ParticipantId, Plan, PlanFault, sealed,
+    Attached, Body, Builder, Expect, Handle, Member, Object, ParticipantId, Plan, PlanFault, RawFacts, sealed,
 };
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
+use crate::shm::segment::Segment;
 use crate::shm::view::Shared;
 use crate::sys;
 use crate::time::Deadline;
@@ -280,6 +282,11 @@ impl Lock {
     /// The participant that holds the lock now; `None` if it is free or handed over. A hint: it may change at once.
     pub fn holder(&self) -> Option<ParticipantId> {
         self.parts().holder()
+    }
+
+    /// The state of the lock in `segment`, for whoever inspects it.
+    pub(crate) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
+        Ok(Shared::<LockWord>::new(segment, 0)?.facts())
     }
 
     fn parts(&self) -> Parts<'_> {

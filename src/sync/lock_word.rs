@@ -26,7 +26,7 @@
 use crate::atomic::{AtomicU32, AtomicU64, Ordering::*};
 use crate::cause::Cause;
 use crate::park::LowHalf;
-use crate::participant::Host;
+use crate::participant::{Fact, Host, RawFacts};
 use crate::shm::view::Word;
 use crate::sync::wait::{Patience, Turn};
 use crate::time::Deadline;
@@ -285,6 +285,19 @@ impl LockWord {
             waiters: now & WAITERS != 0,
             bits: now as u32,
         }
+    }
+
+    /// The word as whoever inspects it shall read it.
+    pub(crate) fn facts(&self) -> RawFacts {
+        let now = self.snapshot();
+        vec![
+            ("holder", Fact::participant(now.holder)),
+            ("handed_over", Fact::Flag(now.handed_over)),
+            ("inconsistent", now.inconsistent.map_or(Fact::Nothing, |cause| Fact::Text(cause.to_string()))),
+            ("waiters", Fact::Flag(now.waiters)),
+            // Relaxed: a hint for display.
+            ("watcher", Fact::participant(self.watch.load(Relaxed))),
+        ]
     }
 }
 

@@ -12,7 +12,9 @@
 //! | `Identity` | a number that reads 0 in a forked child |
 //! | `directory`, `Draft`, `Region`, `Attachments` | shared files: published complete or not at all; who is attached, as the kernel knows it |
 //! | `Seat`, `Prober` | one byte locked by a participant as long as its address space lives, and the question who holds it |
-//! | `ProcessInfo` | pid, start time, executable, pid namespace: for display only |
+//! | `attached` | who is attached to a file, asked without a trace |
+//! | `file_system`, `publish_by_link`, `test_locks`, `features`, `limits`, `system_name` | what this machine can do, for `doctor` |
+//! | `ProcessInfo`, `started_ns` | pid, start time, executable, pid namespace: for display only |
 //!
 //! Errors are [`std::io::Error`]; the rooms above add which object and what to do.
 
@@ -93,5 +95,51 @@ pub(crate) enum DirFault {
 impl From<std::io::Error> for DirFault {
     fn from(error: std::io::Error) -> Self {
         DirFault::Io(error)
+    }
+}
+
+/// A file system as `doctor` shows it; `None` where it does not say.
+#[derive(Debug)]
+pub(crate) struct FileSystem {
+    pub(crate) name: String,
+    /// Whether its pages are memory for good.
+    pub(crate) memory: bool,
+    pub(crate) total: Option<u64>,
+    pub(crate) free: Option<u64>,
+    pub(crate) files_free: Option<u64>,
+}
+
+/// A call of the operating system that was tried.
+#[derive(Debug)]
+pub(crate) struct Feature {
+    pub(crate) name: &'static str,
+    /// Whether nothing works without it; what is not needed has a slower or poorer substitute.
+    pub(crate) needed: bool,
+    pub(crate) answer: std::io::Result<()>,
+}
+
+/// A limit that objects run into.
+#[derive(Debug)]
+pub(crate) struct Limit {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    /// `None`: unlimited, or nobody says.
+    pub(crate) value: Option<u64>,
+    /// Below this it is worth a word.
+    pub(crate) least: u64,
+}
+
+/// Why a file system cannot carry liveness.
+#[derive(Debug)]
+pub(crate) enum LockFault {
+    /// The locks answer wrongly.
+    Broken(&'static str),
+    /// The test could not be done, or the calls fail.
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for LockFault {
+    fn from(error: std::io::Error) -> Self {
+        LockFault::Io(error)
     }
 }

@@ -95,28 +95,30 @@ pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
 }
 
 fn file_system_free(path: &Path) -> Option<u64> {
-    let found = statfs(path)?;
+    let found = statfs(path).ok()?;
     (found.f_blocks > 0).then(|| found.f_bavail.saturating_mul(u64::try_from(found.f_bsize).unwrap_or(0)))
 }
 
+/// Type numbers of file systems whose pages are never written back: tmpfs, ramfs, hugetlbfs.
+pub(super) const MEMORY_FILE_SYSTEMS: [i64; 3] = [0x0102_1994, 0x8584_58f6, 0x9584_58f6];
+
 fn is_memory(path: &Path) -> bool {
-    const TMPFS: i64 = 0x0102_1994;
-    const RAMFS: i64 = 0x8584_58f6;
     #[allow(clippy::unnecessary_cast, reason = "the field's type differs between C libraries")]
-    statfs(path).is_some_and(|found| matches!(found.f_type as i64, TMPFS | RAMFS))
+    statfs(path).is_ok_and(|found| MEMORY_FILE_SYSTEMS.contains(&(found.f_type as i64)))
 }
 
-fn statfs(path: &Path) -> Option<libc::statfs> {
-    use std::os::unix::ffi::OsStrExt;
-    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
+/// What the kernel tells of the file system of `path`.
+pub(super) fn statfs(path: &Path) -> io::Result<libc::statfs> {
+    let path = super::file::c_path(path)?;
     // SAFETY: (S-FFI) `statfs` is plain C data for which all-zero is a valid value.
     let mut found: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: (S-FFI) `path` is a C string and `found` a valid destination.
-    (unsafe { libc::statfs(path.as_ptr(), &mut found) } == 0).then_some(found)
+    super::check(unsafe { libc::statfs(path.as_ptr(), &mut found) })?;
+    Ok(found)
 }
 
 /// What the tightest memory limit above this process leaves (version 2 of control groups, else version 1).
-fn cgroup_free() -> Option<u64> {
+pub(super) fn cgroup_free() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let mut free: Option<u64> = None;
     for line in groups.lines() {

@@ -145,33 +145,6 @@ pub(crate) fn open(directory: &Path, name: &OsStr, access: Access, id: Option<u3
     Err(io::ErrorKind::NotFound.into())
 }
 
-/// The ids attached to `directory/name`, as the kernel knows them; 0 stands for readers without an id.
-pub(crate) fn attached(directory: &Path, name: &OsStr) -> io::Result<Vec<u32>> {
-    let fd = open_regular(&directory.join(name), Access::ReadOnly)?;
-    let mut ids = Vec::new();
-    // The kernel answers with some lock that overlaps the question, so each answer splits what is left to ask.
-    let mut ranges = vec![(0, ATTACH_LEN)];
-    while let Some((start, end)) = ranges.pop() {
-        if start >= end {
-            continue;
-        }
-        let found =
-            ofd_lock(fd.as_raw_fd(), libc::F_OFD_GETLK, libc::F_WRLCK, ATTACH_BASE + start, end - start)?;
-        if i32::from(found.l_type) == libc::F_UNLCK {
-            continue;
-        }
-        let first = (found.l_start - ATTACH_BASE).max(start);
-        let last = if found.l_len <= 0 { end } else { (found.l_start - ATTACH_BASE + found.l_len).min(end) };
-        if last - first == 1 {
-            ids.push(u32::try_from(first).unwrap_or(0));
-        }
-        ranges.push((start, first));
-        ranges.push((last.max(first + 1), end));
-    }
-    ids.sort_unstable();
-    Ok(ids)
-}
-
 /// Removes the name.
 pub(crate) fn remove(directory: &Path, name: &OsStr) -> io::Result<()> {
     unlink(&c_path(&directory.join(name))?)
@@ -223,7 +196,7 @@ fn names(path: &Path, id: FileId) -> bool {
 }
 
 /// Opens a file without following a symbolic link, without waiting for a pipe's other end, and only if it is regular.
-fn open_regular(path: &Path, access: Access) -> io::Result<OwnedFd> {
+pub(super) fn open_regular(path: &Path, access: Access) -> io::Result<OwnedFd> {
     let flags = match access {
         Access::ReadOnly => libc::O_RDONLY,
         Access::ReadWrite => libc::O_RDWR,
@@ -311,7 +284,7 @@ fn attach(fd: libc::c_int, id: u32) -> io::Result<()> {
 }
 
 /// Links an unnamed file: directly where the kernel allows it, else through `/proc`.
-fn link_unnamed(fd: libc::c_int, target: &CStr) -> io::Result<()> {
+pub(super) fn link_unnamed(fd: libc::c_int, target: &CStr) -> io::Result<()> {
     match link(fd, c"", target, libc::AT_EMPTY_PATH) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EPERM | libc::EINVAL)) => {
             link(libc::AT_FDCWD, &c_string(format!("/proc/self/fd/{fd}"))?, target, libc::AT_SYMLINK_FOLLOW)
@@ -325,7 +298,7 @@ fn link(fd: libc::c_int, from: &CStr, to: &CStr, flags: libc::c_int) -> io::Resu
     check(unsafe { libc::linkat(fd, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), flags) }).map(drop)
 }
 
-fn unlink(path: &CStr) -> io::Result<()> {
+pub(super) fn unlink(path: &CStr) -> io::Result<()> {
     // SAFETY: (S-FFI) `path` is a C string that lives for the call.
     check(unsafe { libc::unlink(path.as_ptr()) }).map(drop)
 }
@@ -348,7 +321,7 @@ pub(super) fn page_of(fd: &OwnedFd) -> io::Result<*mut libc::c_void> {
     if page == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(page) }
 }
 
-fn c_path(path: &Path) -> io::Result<CString> {
+pub(super) fn c_path(path: &Path) -> io::Result<CString> {
     c_string(path.as_os_str().as_bytes().to_vec())
 }
 

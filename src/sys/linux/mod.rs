@@ -1,18 +1,24 @@
 //! Linux: futexes, OFD locks, unnamed files, and mappings made by `memmap2`.
 
+mod checks;
 mod directory;
 mod file;
 mod futex;
 mod identity;
 mod process;
 mod seat;
+mod survey;
 
+pub(crate) use checks::{
+    features, file_system, limits, publish_by_link, started_ns, system_name, test_locks,
+};
 pub(crate) use directory::{default_root, free_bytes, list, prepare as prepare_directory};
-pub(crate) use file::{Draft, Region, attached, back, file_id, open, remove, remove_if_unattached};
+pub(crate) use file::{Draft, Region, back, file_id, open, remove, remove_if_unattached};
 pub(crate) use futex::{futex_wait, futex_wake};
 pub(crate) use identity::{Identity, ProcessLock, thread_token};
 pub(crate) use process::{ProcessInfo, monotonic_ns, random_u128, wall_ns};
 pub(crate) use seat::{Prober, Seat};
+pub(crate) use survey::attached;
 
 use std::io;
 

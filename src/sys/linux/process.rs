@@ -60,9 +60,9 @@ pub(crate) fn wall_ns() -> u64 {
     clock_ns(libc::CLOCK_REALTIME)
 }
 
-fn clock_ns(clock: libc::clockid_t) -> u64 {
+pub(super) fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: (S-FFI) `now` is a valid destination; both clocks exist on every Linux, so the call cannot fail.
+    // SAFETY: (S-FFI) `now` is a valid destination; all clocks asked for exist on every Linux, so the call cannot fail.
     unsafe { libc::clock_gettime(clock, &mut now) };
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }

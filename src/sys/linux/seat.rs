@@ -5,9 +5,10 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
-use super::file::{open_fd, page_of};
+use super::file::{open_regular, page_of};
+use super::survey::held_ranges;
 use super::{SEAT_BASE, check, ofd_lock};
-use crate::sys::{FileId, Held};
+use crate::sys::{Access, FileId, Held};
 
 /// A byte of a registry file, write-locked through an open file description that only a mapping keeps alive.
 ///
@@ -33,7 +34,7 @@ impl Seat {
         expected: FileId,
         slots: impl Iterator<Item = u32>,
     ) -> io::Result<Option<Self>> {
-        let fd = open_registry(path, expected)?;
+        let fd = open_registry(path, Access::ReadWrite, expected)?;
         for slot in slots {
             match ofd_lock(fd.as_raw_fd(), libc::F_OFD_SETLK, libc::F_WRLCK, SEAT_BASE + i64::from(slot), 1) {
                 Ok(_) => return Ok(Some(Seat { page: Self::keep_alive(&fd)?, slot })),
@@ -74,7 +75,7 @@ impl Drop for Seat {
     }
 }
 
-/// A descriptor through which bytes are probed without ever being locked.
+/// A descriptor through which bytes are probed without ever being locked: the right to read the file is enough.
 pub(crate) struct Prober {
     path: CString,
     fd: std::sync::atomic::AtomicI32,
@@ -85,7 +86,7 @@ impl Prober {
     /// A prober of the registry file at `path`.
     pub(crate) fn new(path: &Path, expected: FileId) -> io::Result<Self> {
         use std::os::unix::ffi::OsStrExt;
-        let fd = open_registry(path, expected)?;
+        let fd = open_registry(path, Access::ReadOnly, expected)?;
         let path = CString::new(path.as_os_str().as_bytes())?;
         Ok(Prober { path, fd: std::os::fd::IntoRawFd::into_raw_fd(fd).into(), expected })
     }
@@ -98,26 +99,14 @@ impl Prober {
         Ok(if i32::from(found.l_type) == libc::F_UNLCK { Held::No } else { Held::Yes })
     }
 
-    /// The slots that are held now, in order, as the kernel lists them.
+    /// The slots that are held now, in order.
     pub(crate) fn held(&self, capacity: u32) -> io::Result<Vec<u32>> {
         let fd = self.fd.load(std::sync::atomic::Ordering::Relaxed);
         let mut held = Vec::new();
-        let mut next = 0;
-        while next < capacity {
-            let length = i64::from(capacity - next);
-            let found = ofd_lock(fd, libc::F_OFD_GETLK, libc::F_WRLCK, SEAT_BASE + i64::from(next), length)?;
-            if i32::from(found.l_type) == libc::F_UNLCK {
-                break;
-            }
-            let first = u32::try_from((found.l_start - SEAT_BASE).max(i64::from(next))).unwrap_or(capacity);
-            let end =
-                first.saturating_add(u32::try_from(found.l_len.max(1)).unwrap_or(capacity)).min(capacity);
-            held.extend(first..end);
-            next = end;
-        }
-        // The kernel lists a range's locks in the order they were made, not by position.
+        held_ranges(fd, SEAT_BASE, i64::from(capacity), |first, end| {
+            held.extend((first..end).filter_map(|slot| u32::try_from(slot).ok()));
+        })?;
         held.sort_unstable();
-        held.dedup();
         Ok(held)
     }
 
@@ -136,7 +125,7 @@ impl Prober {
             return Ok(());
         }
         let path = Path::new(std::ffi::OsStr::from_bytes(self.path.as_bytes()));
-        let fd = std::os::fd::IntoRawFd::into_raw_fd(open_registry(path, self.expected)?);
+        let fd = std::os::fd::IntoRawFd::into_raw_fd(open_registry(path, Access::ReadOnly, self.expected)?);
         self.fd.store(fd, std::sync::atomic::Ordering::Relaxed);
         Ok(())
     }
@@ -153,8 +142,8 @@ impl Drop for Prober {
 }
 
 /// Opens the registry at `path` and checks that it still is the file that was mapped.
-fn open_registry(path: &Path, expected: FileId) -> io::Result<OwnedFd> {
-    let fd = open_fd(path, libc::O_RDWR, 0)?;
+fn open_registry(path: &Path, access: Access, expected: FileId) -> io::Result<OwnedFd> {
+    let fd = open_regular(path, access)?;
     if id_of(fd.as_raw_fd())? == expected {
         Ok(fd)
     } else {

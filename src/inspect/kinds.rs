@@ -1,0 +1,31 @@
+//! Which kind is described by whom: the one table to extend for a new kind.
+//!
+//! A description is a function in the object's own module, `fn describe(segment: &Arc<Segment>) -> Result<RawFacts>`. It
+//!
+//! - gets a segment whose header is checked and whose body may hold anything;
+//! - reads through [`Shared`](crate::shm::view::Shared), [`SharedSlice`](crate::shm::view::SharedSlice) and
+//!   [`Bytes`](crate::shm::view::Bytes), which check offsets and fail with a typed error; the mapping is read-only;
+//! - takes no lock, waits for nobody, and never follows a number in the body further than the body reaches;
+//! - lists at most 64 of anything one by one;
+//! - calls alike things alike: `holder` (who holds it), `handed_over`, `inconsistent` (died or panicked), `waiters`, `watcher`,
+//!   `length`, `capacity`. `ls` shows `holder` and `waiters` of every kind that has them.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::participant::RawFacts;
+use crate::shm::Kind;
+use crate::shm::segment::Segment;
+use crate::sync::Lock;
+
+/// How a segment of some kind tells its state.
+type Describe = fn(&Arc<Segment>) -> Result<RawFacts>;
+
+/// The description of `kind`; `None` for kinds that have no state beside their bytes.
+pub(super) fn describer(kind: Kind) -> Option<Describe> {
+    match kind {
+        Kind::Lock => Some(Lock::describe),
+        Kind::LockArray | Kind::Value | Kind::AtomicValue | Kind::Array | Kind::AtomicArray => None,
+        Kind::SharedMemory | Kind::ShareableList | Kind::Registry => None,
+    }
+}
