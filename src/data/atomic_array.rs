@@ -2,15 +2,20 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::atomic::{Atomic, AtomicNumber, repr::Cell};
 use super::atomic_ops::{AtomicRef, writable};
+use super::describe;
 use crate::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::atomic::{AtomicU64, fence};
 use crate::error::{Error, Result};
-use crate::participant::{Attached, Body, Builder, Expect, Handle, Object, Plan, PlanFault, sealed};
+use crate::participant::{
+    Attached, Body, Builder, Expect, Handle, Object, Plan, PlanFault, RawFacts, sealed,
+};
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
+use crate::shm::segment::Segment;
 use crate::shm::view::{Shared, SharedSlice, Word};
 
 /// What precedes the elements.
@@ -379,6 +384,13 @@ impl<T: Atomic> fmt::Debug for AtomicArray<T> {
             .field("len", &self.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The state of the array in `segment`, for whoever inspects it.
+pub(crate) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
+    // Relaxed: checked like any hostile number.
+    let len = Shared::<Head>::new(segment, 0)?.len.load(Relaxed);
+    describe::elements(segment, HEAD_LEN, usize::try_from(len).unwrap_or(usize::MAX))
 }
 
 impl<T: Atomic> sealed::Sealed for AtomicArray<T> {}

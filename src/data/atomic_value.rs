@@ -1,14 +1,19 @@
 //! `AtomicValue<T>`: one integer, float or bool that everybody changes at once.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::atomic::{self, Atomic, AtomicBits, AtomicNumber, repr::Cell};
 use super::atomic_ops::{operations, writable};
+use super::describe;
 use crate::atomic::Ordering::{Relaxed, SeqCst};
 use crate::error::Result;
-use crate::participant::{Attached, Body, Builder, Expect, Handle, Object, Plan, PlanFault, sealed};
+use crate::participant::{
+    Attached, Body, Builder, Expect, Handle, Object, Plan, PlanFault, RawFacts, sealed,
+};
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
+use crate::shm::segment::Segment;
 use crate::shm::view::Shared;
 
 /// One integer, float or bool, shared between processes and changed in single steps.
@@ -169,6 +174,11 @@ impl<T: Atomic + fmt::Debug> fmt::Debug for AtomicValue<T> {
             .field("value", &self.load())
             .finish_non_exhaustive()
     }
+}
+
+/// The state of the value in `segment`, for whoever inspects it.
+pub(crate) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
+    Ok(describe::one(segment, 0)?.map(|value| ("value", value)).into_iter().collect())
 }
 
 impl<T: Atomic> sealed::Sealed for AtomicValue<T> {}

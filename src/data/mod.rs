@@ -8,6 +8,7 @@ mod atomic;
 mod atomic_array;
 mod atomic_ops;
 mod atomic_value;
+mod describe;
 mod slots;
 mod value;
 mod value_guard;
@@ -19,3 +20,7 @@ pub use atomic_ops::AtomicRef;
 pub use atomic_value::AtomicValue;
 pub use value::Value;
 pub use value_guard::{ValueGuard, ValueInPlaceGuard};
+
+pub(crate) use atomic_array::describe as describe_atomic_array;
+pub(crate) use atomic_value::describe as describe_atomic_value;
+pub(crate) use value::describe as describe_value;

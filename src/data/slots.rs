@@ -83,7 +83,13 @@ impl Version {
         self.0 & IN_PLACE != 0
     }
 
-    fn slot(self) -> usize {
+    /// How often the value was committed.
+    pub(super) fn commits(self) -> u64 {
+        self.0 & !IN_PLACE
+    }
+
+    /// The slot that holds the committed value.
+    pub(super) fn slot(self) -> usize {
         (self.0 & 1) as usize
     }
 

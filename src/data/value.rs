@@ -2,16 +2,20 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::describe;
 use super::slots::{self, Layout, Look, ValueHead, Version};
 use super::value_guard::{ValueGuard, ValueInPlaceGuard};
 use crate::cause::Cause;
 use crate::error::{Error, Result};
 use crate::participant::{
-    Attached, Body, Builder, Expect, Fate, Handle, Host, Object, ParticipantId, Plan, PlanFault, sealed,
+    Attached, Body, Builder, Expect, Fact, Fate, Handle, Host, Object, ParticipantId, Plan, PlanFault,
+    RawFacts, sealed,
 };
 use crate::shm::header::TypeInfo;
+use crate::shm::segment::Segment;
 use crate::shm::view::{Bytes, Shared};
 use crate::shm::{Kind, Plain};
 use crate::sync::{Entry, LockError, Owner, OwnerDied, Parts};
@@ -551,6 +555,19 @@ impl<T: Plain> serde::Serialize for Value<T> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.handle().serialize(serializer)
     }
+}
+
+/// The state of the value in `segment`, for whoever inspects it.
+pub(crate) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
+    let head = Shared::<ValueHead>::new(segment, 0)?;
+    let version = head.version();
+    let mut facts = head.lock.facts();
+    facts.push(("commits", Fact::Number(version.commits())));
+    facts.push(("edited_in_place", Fact::Flag(version.in_place())));
+    // Only primitives are shown, and all of them lie where a `u64` would.
+    let at = Layout::slots_at::<u64>() + version.slot() * Layout::stride::<u64>();
+    facts.extend(describe::one(segment, at)?.map(|value| ("value", value)));
+    Ok(facts)
 }
 
 impl<T: Plain> sealed::Sealed for Value<T> {}

@@ -12,11 +12,12 @@
 
 use std::sync::Arc;
 
+use crate::data;
 use crate::error::Result;
 use crate::participant::RawFacts;
 use crate::shm::Kind;
 use crate::shm::segment::Segment;
-use crate::sync::Lock;
+use crate::sync::{Lock, LockArray};
 
 /// How a segment of some kind tells its state.
 type Describe = fn(&Arc<Segment>) -> Result<RawFacts>;
@@ -25,7 +26,10 @@ type Describe = fn(&Arc<Segment>) -> Result<RawFacts>;
 pub(super) fn describer(kind: Kind) -> Option<Describe> {
     match kind {
         Kind::Lock => Some(Lock::describe),
-        Kind::LockArray | Kind::Value | Kind::AtomicValue | Kind::Array | Kind::AtomicArray => None,
-        Kind::SharedMemory | Kind::ShareableList | Kind::Registry => None,
+        Kind::LockArray => Some(LockArray::describe),
+        Kind::Value => Some(data::describe_value),
+        Kind::AtomicValue => Some(data::describe_atomic_value),
+        Kind::AtomicArray => Some(data::describe_atomic_array),
+        Kind::Array | Kind::SharedMemory | Kind::ShareableList | Kind::Registry => None,
     }
 }

@@ -93,6 +93,17 @@ impl Bytes {
         unsafe { copy::load(self.first.as_ptr().add(at), to.as_mut_ptr(), to.len()) };
     }
 
+    /// Copies `N` bytes from `at` on, even while somebody writes them; `None` if they leave the view.
+    pub(crate) fn array<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        let mut bytes = [MaybeUninit::new(0); N];
+        if at > self.len || N > self.len - at {
+            return None;
+        }
+        self.load(at, &mut bytes);
+        // SAFETY: (S-COPY) every byte was initialised when the array was made.
+        Some(bytes.map(|byte| unsafe { byte.assume_init() }))
+    }
+
     /// Copies `from` to the bytes from `at` on, even while somebody reads them.
     ///
     /// # Panics

@@ -1,6 +1,7 @@
 //! `LockArray`: thousands of locks in one segment.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::lock::{LockGuard, Parts, ReleaseError};
@@ -9,10 +10,11 @@ use super::outcome::LockError;
 use crate::atomic::{AtomicU64, Ordering};
 use crate::error::{Error, Result};
 use crate::participant::{
-    Attached, Body, Builder, Expect, Handle, Object, ParticipantId, Plan, PlanFault, sealed,
+    Attached, Body, Builder, Expect, Fact, Handle, Object, ParticipantId, Plan, PlanFault, RawFacts, sealed,
 };
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
+use crate::shm::segment::Segment;
 use crate::shm::view::{Shared, SharedSlice, Word};
 use crate::time::Deadline;
 
@@ -31,6 +33,9 @@ const HEAD_LEN: usize = size_of::<Head>();
 const LOCK_LEN: usize = size_of::<LockWord>();
 /// More than any memory holds, and far from overflowing the length of a file.
 const MAX_LEN: usize = (isize::MAX as usize >> 8) / LOCK_LEN;
+
+/// How many locks that are not free a description shows.
+const SHOWN: usize = 64;
 
 /// A fixed number of locks in one segment, each of them like a [`Lock`](crate::Lock).
 ///
@@ -237,6 +242,24 @@ impl LockArray {
     /// [`Error::OutOfRange`].
     pub fn holder(&self, index: usize) -> Result<Option<ParticipantId>> {
         Ok(self.at(index)?.holder())
+    }
+
+    /// The state of the array in `segment`, for whoever inspects it.
+    pub(crate) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
+        // Relaxed: checked like any hostile number.
+        let count = Shared::<Head>::new(segment, 0)?.count.load(Ordering::Relaxed);
+        let len = usize::try_from(count).unwrap_or(usize::MAX);
+        let locks = SharedSlice::<LockWord>::new(segment, HEAD_LEN, len)?;
+        let busy = locks.iter().enumerate().filter(|(_, lock)| lock.is_worth_a_word());
+        let shown = busy.clone().take(SHOWN).map(|(index, lock)| {
+            Fact::Part([vec![("index", Fact::Number(index as u64))], lock.facts()].concat())
+        });
+        Ok(vec![
+            ("length", Fact::Number(count)),
+            ("waiters", Fact::Flag(locks.iter().any(|lock| lock.snapshot().waiters))),
+            ("not_free", Fact::Number(busy.clone().count() as u64)),
+            ("first", Fact::List(shown.collect())),
+        ])
     }
 
     /// The array's address as data, for another process.

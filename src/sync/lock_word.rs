@@ -287,6 +287,11 @@ impl LockWord {
         }
     }
 
+    /// Whether it is held or inconsistent.
+    pub(crate) fn is_worth_a_word(&self) -> bool {
+        self.word.load(Relaxed) & (OWNER | INCONSISTENT) != 0
+    }
+
     /// The word as whoever inspects it shall read it.
     pub(crate) fn facts(&self) -> RawFacts {
         let now = self.snapshot();

@@ -137,3 +137,43 @@ fn unlinking_by_name_needs_no_type_and_leaves_users_alone() {
     assert!(matches!(space.unlink("l"), Err(Error::NotFound { .. })));
     assert!(matches!(space.unlink(".registry"), Err(Error::BadName { .. })));
 }
+
+#[test]
+fn every_kind_tells_its_state() {
+    use procshare::{AtomicArray, AtomicValue, LockArray, Value};
+
+    let place = Place::new("kinds");
+    let space = place.space();
+    let inspector = Inspector::open(place.path(), Trust::Owner).unwrap();
+    let detail = |name: &str| inspector.detail(name).unwrap();
+
+    let value = Value::builder().space(&space).create("value", -5i32).unwrap();
+    value.set(-7).unwrap();
+    let facts = detail("value");
+    assert_eq!(*fact(&facts, "value"), Fact::Signed(-7));
+    assert_eq!(*fact(&facts, "commits"), Fact::Number(1));
+    assert_eq!(*fact(&facts, "edited_in_place"), Fact::Flag(false));
+    let guard = value.lock_in_place().unwrap();
+    assert_eq!(*fact(&detail("value"), "edited_in_place"), Fact::Flag(true));
+    assert!(matches!(fact(&detail("value"), "holder"), Fact::Who(_)));
+    drop(guard);
+
+    let _counter = AtomicValue::builder().space(&space).create("counter", 2.5f64).unwrap();
+    assert_eq!(*fact(&detail("counter"), "value"), Fact::Real(2.5));
+
+    let _bins = AtomicArray::builder().space(&space).create("bins", vec![1u8; 40]).unwrap();
+    let facts = detail("bins");
+    assert_eq!(*fact(&facts, "length"), Fact::Number(40));
+    assert_eq!(*fact(&facts, "first"), Fact::List(vec![Fact::Number(1); 16]));
+
+    let locks = LockArray::builder().space(&space).create("locks", 100).unwrap();
+    let guards = (locks.lock(3).unwrap(), locks.lock(70).unwrap());
+    let facts = detail("locks");
+    assert_eq!(*fact(&facts, "length"), Fact::Number(100));
+    assert_eq!(*fact(&facts, "not_free"), Fact::Number(2));
+    let Fact::List(first) = fact(&facts, "first") else { panic!("a list") };
+    let Fact::Part(seventieth) = &first[1] else { panic!("parts") };
+    assert_eq!(*fact(seventieth, "index"), Fact::Number(70));
+    assert!(matches!(fact(seventieth, "holder"), Fact::Who(who) if who.pid == Some(std::process::id())));
+    drop(guards);
+}

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::directory::{self, MEMORY_FILE_SYSTEMS};
 use super::file::{c_path, link_unnamed, open_fd, page_of, unlink};
@@ -243,7 +244,10 @@ pub(crate) fn started_ns(ticks: u64) -> Option<u64> {
     }
     // SAFETY: (S-FFI) sysconf has no precondition.
     let per_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok().filter(|&hz| hz > 0)?;
-    let boot = super::wall_ns().checked_sub(super::process::clock_ns(libc::CLOCK_BOOTTIME))?;
+    // Two clocks are read one after the other: once for all, so that the same process always has the same start.
+    static BOOT: OnceLock<Option<u64>> = OnceLock::new();
+    let boot =
+        (*BOOT.get_or_init(|| super::wall_ns().checked_sub(super::process::clock_ns(libc::CLOCK_BOOTTIME))))?;
     let since = u128::from(ticks) * 1_000_000_000 / u128::from(per_second);
     boot.checked_add(u64::try_from(since).ok()?)
 }
@@ -271,6 +275,7 @@ mod tests {
         let started = started_ns(info.start_time).unwrap();
         // One tick of rounding either way.
         assert!(started <= super::super::wall_ns() + 20_000_000);
+        assert_eq!(started_ns(info.start_time), Some(started));
         assert_eq!(started_ns(0), None);
         assert_eq!(started_ns(u64::MAX), None);
     }
