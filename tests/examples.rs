@@ -1,0 +1,64 @@
+//! Every example runs, says what it shall, and is short enough to be read.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use procshare_harness::watchdog;
+
+fn example(name: &str) -> Command {
+    let mut path: PathBuf = std::env::current_exe().unwrap();
+    path.pop();
+    if path.ends_with("deps") {
+        path.pop();
+    }
+    let path = path.join("examples").join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: `cargo build --examples` first, or `cargo test` as a whole",
+        path.display()
+    );
+    Command::new(path)
+}
+
+fn says(name: &str, arguments: &[&str], text: &str) {
+    let output = watchdog(Duration::from_secs(120), || example(name).args(arguments).output().unwrap());
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && out.contains(text), "{name}: {out}{err}");
+}
+
+#[test]
+fn counter() {
+    says("counter", &[], "4 processes counted to 1000000");
+}
+
+#[test]
+fn shared_array() {
+    says("shared_array", &[], "100000 elements");
+}
+
+#[test]
+fn survive_a_kill() {
+    says("survive_a_kill", &[], "the balance is 150");
+}
+
+#[test]
+fn meet_by_name() {
+    let name = format!("guest-book-{}", std::process::id());
+    says("meet_by_name", &[&name], "I am the first");
+    says("meet_by_name", &[&name], "visit 2: before me came process");
+    says("meet_by_name", &[&name, "leave"], "");
+}
+
+#[test]
+fn none_is_longer_than_sixty_lines() {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut examples = 0;
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= 60, "{} has {lines} lines", path.display());
+        examples += 1;
+    }
+    assert!(examples >= 4);
+}
