@@ -3,21 +3,27 @@
 //! Plain types are protected by the lock of what is read or written, or read as a checked snapshot; atomic flavours have no
 //! lock and hand out no references. No two safe calls race on the same bytes.
 
+mod adopted;
 mod array;
 mod atomic;
 mod atomic_array;
 mod atomic_ops;
 mod atomic_value;
 mod describe;
+mod raw_bytes;
+mod shared_memory;
 mod slots;
 mod value;
 mod value_guard;
 
+pub use adopted::AdoptedMemory;
 pub use array::{Array, ArrayGuard, ArrayInit};
 pub use atomic::{Atomic, AtomicBits, AtomicNumber};
 pub use atomic_array::{AtomicArray, AtomicContents};
 pub use atomic_ops::AtomicRef;
 pub use atomic_value::AtomicValue;
+pub use raw_bytes::RawBytes;
+pub use shared_memory::SharedMemory;
 pub use value::Value;
 pub use value_guard::{ValueGuard, ValueInPlaceGuard};
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::copy;
 use super::segment::Segment;
 use crate::error::{Error, Result};
+use crate::sys::Foreign;
 
 /// A struct that lives in shared memory and is used through `&self` by everybody at once.
 ///
@@ -42,12 +43,14 @@ pub(crate) struct SharedSlice<W: Word> {
     segment: Arc<Segment>,
 }
 
-/// Plain bytes in a segment, which they keep mapped.
+/// Plain bytes in a segment of ours or of somebody else, which they keep mapped.
 #[derive(Clone)]
 pub(crate) struct Bytes {
     first: NonNull<u8>,
     len: usize,
-    segment: Arc<Segment>,
+    writable: bool,
+    /// A `Segment` or a `Foreign`.
+    _mapping: Arc<dyn Send + Sync>,
 }
 
 impl<W: Word> Shared<W> {
@@ -73,7 +76,13 @@ impl Bytes {
     /// `len` bytes from `offset` of the segment's body on, the first of them aligned to `align`.
     pub(crate) fn new(segment: &Arc<Segment>, offset: usize, len: usize, align: usize) -> Result<Self> {
         let first = locate_bytes(segment, offset, len, align)?;
-        Ok(Bytes { first, len, segment: Arc::clone(segment) })
+        Ok(Bytes { first, len, writable: segment.is_writable(), _mapping: Arc::<Segment>::clone(segment) })
+    }
+
+    /// All bytes of a mapping that somebody else made.
+    pub(crate) fn foreign(mapping: Foreign) -> Self {
+        let (first, len) = (mapping.address(), mapping.len());
+        Bytes { first, len, writable: true, _mapping: Arc::new(mapping) }
     }
 
     /// How many.
@@ -89,7 +98,7 @@ impl Bytes {
     #[inline]
     pub(crate) fn load(&self, at: usize, to: &mut [MaybeUninit<u8>]) {
         self.require(at, to.len());
-        // SAFETY: (S-VIEW) the range was checked against the view, which lies in a mapping that `segment` keeps.
+        // SAFETY: (S-VIEW) the range was checked against the view, which lies in a mapping that it keeps.
         unsafe { copy::load(self.first.as_ptr().add(at), to.as_mut_ptr(), to.len()) };
     }
 
@@ -113,8 +122,37 @@ impl Bytes {
     pub(crate) fn store(&self, at: usize, from: &[u8]) {
         self.require(at, from.len());
         self.require_writable();
-        // SAFETY: (S-VIEW) the range was checked against the view, which lies in a writable mapping that `segment` keeps.
+        // SAFETY: (S-VIEW) the range was checked against the view, which lies in a writable mapping that it keeps.
         unsafe { copy::store(from.as_ptr(), self.first.as_ptr().add(at), from.len()) };
+    }
+
+    /// Copies `to.len()` bytes from `at` on, even while somebody writes them.
+    ///
+    /// # Panics
+    ///
+    /// As [`load`](Self::load).
+    pub(crate) fn read(&self, at: usize, to: &mut [u8]) {
+        // SAFETY: (S-VIEW) initialised bytes may be seen as maybe-initialised ones; `load` writes initialised ones only.
+        let to = unsafe { &mut *(core::ptr::from_mut(to) as *mut [MaybeUninit<u8>]) };
+        self.load(at, to);
+    }
+
+    /// Gives `len` bytes from `at` on the same value, even while somebody reads them.
+    ///
+    /// # Panics
+    ///
+    /// As [`store`](Self::store).
+    pub(crate) fn fill(&self, at: usize, len: usize, value: u8) {
+        const STEP: usize = 4096;
+        self.require(at, len);
+        for done in (0..len).step_by(STEP) {
+            self.store(at + done, &[value; STEP][..STEP.min(len - done)]);
+        }
+    }
+
+    /// Whether they may be written.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.writable
     }
 
     /// The address of the byte at `at`, for guards that hold the lock of what lies there.
@@ -128,11 +166,6 @@ impl Bytes {
         unsafe { self.first.add(at) }
     }
 
-    /// The segment they lie in.
-    pub(crate) fn segment(&self) -> &Arc<Segment> {
-        &self.segment
-    }
-
     #[inline]
     fn require(&self, at: usize, len: usize) {
         assert!(at <= self.len && len <= self.len - at, "{at}+{len} leaves a view of {} bytes", self.len);
@@ -140,7 +173,7 @@ impl Bytes {
 
     #[inline]
     fn require_writable(&self) {
-        assert!(self.segment.is_writable(), "a read-only mapping cannot be written");
+        assert!(self.writable, "a read-only mapping cannot be written");
     }
 }
 

@@ -12,6 +12,7 @@
 //! | `Identity` | a number that reads 0 in a forked child |
 //! | `directory`, `Draft`, `Region`, `Attachments` | shared files: published complete or not at all; who is attached, as the kernel knows it |
 //! | `Seat`, `Prober` | one byte locked by a participant as long as its address space lives, and the question who holds it |
+//! | `Foreign` | memory that other programs made, the same on every system |
 //! | `attached` | who is attached to a file, asked without a trace |
 //! | `file_system`, `publish_by_link`, `test_locks`, `features`, `limits`, `system_name` | what this machine can do, for `doctor` |
 //! | `ProcessInfo`, `started_ns` | pid, start time, executable, pid namespace: for display only |
@@ -22,8 +23,10 @@
 #[path = "linux/mod.rs"]
 mod imp;
 
+mod foreign;
 mod word;
 
+pub(crate) use foreign::{Foreign, ForeignFault};
 pub(crate) use imp::*;
 pub(crate) use word::{Futex, LowHalf};
 

@@ -138,7 +138,7 @@ fn adds_of_processes_all_count_in_every_width() {
         };
         let children = [fork(work), fork(work)];
         work();
-        children.map(crate::support::Child::join);
+        children.into_iter().for_each(crate::support::Child::join);
         for (index, sum) in array.iter().enumerate() {
             let adds = 3 * (EACH / 17 + usize::from(index < EACH % 17));
             assert_eq!(as_f64(sum), adds as f64 % modulus, "element {index}");
@@ -167,7 +167,7 @@ fn locks_of_an_array_guard_elements_of_another() {
     };
     let children = [fork(work), fork(work)];
     work();
-    children.map(crate::support::Child::join);
+    children.into_iter().for_each(crate::support::Child::join);
     assert_eq!(array.to_vec(), [3 * EACH as u64 / 8; 8]);
 }
 

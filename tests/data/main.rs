@@ -3,6 +3,8 @@
 mod array;
 mod atomic_array;
 mod atomic_value;
+mod foreign;
 mod lock_array;
+mod shared_memory;
 mod support;
 mod value;
