@@ -10,39 +10,44 @@ use procshare::{Handle, Lock, LockError, Value};
 
 type Pair = (Handle<Lock>, Handle<Value<u64>>);
 
+fn hold_until_killed(lock: &Lock, balance: &Value<u64>) -> procshare::Result<()> {
+    let _guard = lock.lock()?;
+    balance.set(150)?; // committed: this will stay
+    let mut draft = balance.lock()?;
+    *draft = 0; // not committed: this will never have been
+    println!("ready");
+    loop {
+        std::thread::park();
+    }
+}
+
+fn take_over(lock: &Lock, balance: &Value<u64>) -> procshare::Result<()> {
+    match lock.lock() {
+        Err(LockError::OwnerDied(outcome)) => {
+            assert_eq!(balance.get()?, 150);
+            println!("the balance is {}", balance.get()?);
+            outcome.into_guard().make_consistent();
+        }
+        other => panic!("expected to be told of the death, got {other:?}"),
+    }
+    lock.lock().map(drop)?; // a plain guard again
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(handles) = std::env::args().nth(1) {
         let (lock, balance): Pair = serde_json::from_str(&handles)?;
-        let (lock, balance) = (lock.attach()?, balance.attach()?);
-        let _guard = lock.lock()?;
-        balance.set(150)?; // committed: this will stay
-        let mut draft = balance.lock()?;
-        *draft = 0; // not committed: this will never have been
-        println!("ready");
-        loop {
-            std::thread::park(); // until the kill
-        }
+        return Ok(hold_until_killed(&lock.attach()?, &balance.attach()?)?);
     }
-
-    let lock = Lock::anonymous()?;
-    let balance = Value::anonymous(100u64)?;
+    let (lock, balance) = (Lock::anonymous()?, Value::anonymous(100u64)?);
     let handles = serde_json::to_string(&(&lock, &balance))?;
     let mut child = Command::new(std::env::current_exe()?).arg(handles).stdout(Stdio::piped()).spawn()?;
     child.stdout.take().ok_or("no pipe")?.read_exact(&mut [0; 6])?;
     assert!(matches!(lock.try_lock(), Err(LockError::WouldBlock)));
     child.kill()?;
-
     let killed = Instant::now();
-    match lock.lock() {
-        Err(LockError::OwnerDied(outcome)) => {
-            println!("recovered {:?} after the kill", killed.elapsed());
-            println!("the balance is {}", balance.get()?);
-            assert_eq!(balance.get()?, 150);
-            outcome.into_guard().make_consistent();
-        }
-        other => return Err(format!("expected to be told, got {other:?}").into()),
-    }
-    drop(lock.lock()?); // a plain guard again
+    take_over(&lock, &balance)?;
+    println!("recovered {:?} after the kill", killed.elapsed());
     child.wait()?;
     Ok(())
 }

@@ -48,6 +48,9 @@ impl<G> fmt::Debug for OwnerDied<G> {
 }
 
 /// Why a lock call did not simply return a guard.
+///
+/// It borrows what was locked, so it is no [`std::error::Error`] itself; `?` turns it into [`Error`](crate::Error), or into a boxed
+/// one, which drops the guard that may be in it.
 #[non_exhaustive]
 pub enum LockError<G> {
     /// The lock is held by the caller now, but its last owner died or panicked while it held it.
@@ -140,11 +143,16 @@ impl<G> fmt::Display for LockError<G> {
     }
 }
 
-impl<G> std::error::Error for LockError<G> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            LockError::Failed(error) => Some(error),
-            _ => None,
-        }
+/// Passing a lock's error on with `?` drops the guard that may be in it.
+impl<G> From<LockError<G>> for Box<dyn std::error::Error> {
+    fn from(error: LockError<G>) -> Self {
+        Box::new(Error::from(error))
+    }
+}
+
+/// Passing a lock's error on with `?` drops the guard that may be in it.
+impl<G> From<LockError<G>> for Box<dyn std::error::Error + Send + Sync> {
+    fn from(error: LockError<G>) -> Self {
+        Box::new(Error::from(error))
     }
 }
