@@ -1,0 +1,17 @@
+//! A process dies at every instruction of every operation, and survivors check what the contract promises.
+//!
+//! `cargo test` kills at every *event*: after each change of shared memory, before and after each system call, which are
+//! the only points that survivors can tell apart; pairs and chains of deaths are sampled. The long run kills after every
+//! instruction (sampled above some thousands), and tries thousands of pairs and chains:
+//!
+//! ```text
+//! cargo test --release --test kill -- --ignored --test-threads=2 --nocapture
+//! ```
+//!
+//! Each scenario is a function that returns a [`Scenario`](procshare_harness::Scenario); [`kill_tests!`] makes the tests.
+#![cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "portable")))]
+
+#[macro_use]
+mod support;
+
+mod lock;

@@ -1,0 +1,225 @@
+//! Worlds for kills, and the tests made of a scenario.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use procshare::{Lifetime, Lock, Space};
+use procshare_harness::{Child, Grain, Limits, Page, Region, Scenario, watchdog};
+
+/// Slots of a world's space: the test process, victims and survivors, with nothing to spare, so that a lost slot shows.
+pub(crate) const SLOTS: u32 = 4;
+
+/// Bytes before an object's body.
+const HEADER: u64 = 256;
+
+/// A fresh space with one object, made by the test process before each death.
+///
+/// One directory serves all worlds of a scenario, one after the other.
+pub(crate) struct World<O> {
+    pub(crate) dir: PathBuf,
+    pub(crate) space: Space,
+    pub(crate) object: O,
+    /// What victims noted: see [`note`](World::note).
+    pub(crate) page: Page,
+    /// A living process that takes part, if there is one.
+    helper: Option<Child>,
+}
+
+impl<O> World<O> {
+    /// A world in a directory named after the scenario.
+    pub(crate) fn new(scenario: &str, make: impl FnOnce(&Space) -> O) -> Self {
+        let dir = directory(scenario);
+        let _ = std::fs::remove_dir_all(&dir);
+        let space = Space::at(&dir).participants(SLOTS).open_or_create().unwrap();
+        let object = make(&space);
+        World { dir, space, object, page: Page::new(4096), helper: None }
+    }
+
+    /// Adds a living process that does `work` and then stays until the world ends.
+    pub(crate) fn with_helper(mut self, work: impl FnOnce(&Self)) -> Self {
+        let helper = Child::fork(|| {
+            work(&self);
+            park()
+        });
+        self.helper = Some(helper);
+        self
+    }
+
+    /// All that survivors can read: the notes and the files.
+    pub(crate) fn regions(&self) -> Vec<Region<'_>> {
+        let mut regions = Region::files_in(&self.dir).unwrap();
+        regions.push((&self.page).into());
+        regions
+    }
+
+    /// The body of the object `it`, from `at` on, as a foreign program reads it.
+    pub(crate) fn body(&self, at: u64, len: usize) -> Vec<u8> {
+        use std::os::unix::fs::FileExt as _;
+        let mut bytes = vec![0; len];
+        let file = std::fs::File::open(self.dir.join("it")).unwrap();
+        file.read_exact_at(&mut bytes, HEADER + at).unwrap();
+        bytes
+    }
+
+    /// A word for notes.
+    pub(crate) fn word(&self, index: usize) -> &AtomicU64 {
+        &self.page.u64s()[index]
+    }
+
+    /// Notes that something was done.
+    pub(crate) fn note(&self, index: usize) {
+        self.word(index).store(1, SeqCst);
+    }
+
+    /// Whether something was done.
+    pub(crate) fn noted(&self, index: usize) -> bool {
+        self.word(index).load(SeqCst) != 0
+    }
+
+    /// Whether no slot is lost: as many processes as there are slots can still be participants at once.
+    pub(crate) fn assert_slots(&self) {
+        self.space.join().unwrap();
+        // The test process has one slot, this survivor another, and a helper one.
+        let taken = 2 + u32::from(self.helper.is_some());
+        let crowd: Vec<Child> = (taken..SLOTS).map(|_| self.guest()).collect();
+        for guest in crowd {
+            let _ = guest.kill();
+        }
+    }
+
+    /// A live process that has joined; it lives until it is dropped.
+    fn guest(&self) -> Child {
+        let ready = Page::new(4096);
+        let guest = Child::fork(|| {
+            self.space.join().unwrap();
+            ready.u64s()[0].store(1, SeqCst);
+            park()
+        });
+        await_word(&ready.u64s()[0], 1);
+        guest
+    }
+
+    /// Whether the directory holds nothing but the registry and `names`, once garbage was collected.
+    pub(crate) fn assert_only(&self, names: &[&str]) {
+        self.space.collect().unwrap();
+        let mut found: Vec<String> = files(&self.dir);
+        found.retain(|file| file != ".registry" && !names.contains(&file.as_str()));
+        assert!(found.is_empty(), "left behind: {found:?}");
+    }
+}
+
+impl<O> Drop for World<O> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Where a scenario's files are.
+pub(crate) fn directory(scenario: &str) -> PathBuf {
+    let scenario: String =
+        scenario.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    PathBuf::from(format!("/dev/shm/procshare-kill-{}-{scenario}", std::process::id()))
+}
+
+/// The names in a directory.
+pub(crate) fn files(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// A world with an object that everybody inherited and nobody else needs.
+pub(crate) fn lock_in(space: &Space) -> Lock {
+    Lock::builder().space(space).lifetime(Lifetime::Named).create("it").unwrap()
+}
+
+/// Waits until a word of a page has a value; the deadline of the test bounds it.
+pub(crate) fn await_word(word: &AtomicU64, value: u64) {
+    while word.load(SeqCst) != value {
+        std::thread::yield_now();
+    }
+}
+
+/// Waits to be killed.
+pub(crate) fn park() {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Runs `work` in a process that is killed right behind it, before anything it holds is given back.
+pub(crate) fn die_after(work: impl FnOnce()) {
+    let exit = Child::fork(|| {
+        work();
+        // SAFETY: ends the calling process at once.
+        unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+        park()
+    })
+    .wait(Duration::from_secs(10));
+    assert!(matches!(exit, procshare_harness::Exit::Signalled(libc::SIGKILL)), "{exit}");
+}
+
+/// How the victims of a scenario die together, besides the first of them alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Together {
+    /// There is only one.
+    Alone,
+    /// The first is frozen, the second is killed.
+    Pair,
+    /// One after the other.
+    Chain,
+}
+
+const QUICK: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(3 * 3600);
+
+/// Kills at every event, and samples pairs or chains.
+pub(crate) fn at_every_event<C>(scenario: &Scenario<'_, C>, together: Together) {
+    watchdog(QUICK, || {
+        let limits = Limits::new();
+        scenario.event(&limits).assert_clean();
+        let few = limits.max_points(16);
+        match together {
+            Together::Alone => {}
+            Together::Pair => drop(scenario.pair(&few).assert_clean()),
+            Together::Chain => drop(scenario.chain(&few).assert_clean()),
+        }
+    });
+}
+
+/// Kills after every instruction, and at thousands of pairs or chains of events and instructions.
+pub(crate) fn at_every_instruction<C>(scenario: &Scenario<'_, C>, together: Together) {
+    watchdog(LONG, || {
+        scenario.full(&Limits::new().max_points(4_000)).assert_clean();
+        for grain in [Grain::Event, Grain::Instruction] {
+            let limits = Limits::new().grain(grain).max_points(2_500);
+            match together {
+                Together::Alone => {}
+                Together::Pair => drop(scenario.pair(&limits).assert_clean()),
+                Together::Chain => drop(scenario.chain(&limits).assert_clean()),
+            }
+        }
+    });
+}
+
+/// Makes the tests of scenarios: `name: how the victims die together`.
+macro_rules! kill_tests {
+    ($($(#[$doc:meta])* $name:ident: $together:ident;)*) => {
+        /// Every event.
+        mod at_every_event {
+            $(#[test]
+            fn $name() {
+                crate::support::at_every_event(&super::$name(), crate::support::Together::$together);
+            })*
+        }
+
+        /// Every instruction.
+        mod at_every_instruction {
+            $(#[test]
+            #[ignore = "takes minutes"]
+            fn $name() {
+                crate::support::at_every_instruction(&super::$name(), crate::support::Together::$together);
+            })*
+        }
+    };
+}
