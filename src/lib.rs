@@ -2,6 +2,8 @@
 
 #![warn(missing_docs)]
 
+#[macro_use]
+mod layout;
 mod atomic;
 mod cause;
 mod data;

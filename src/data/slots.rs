@@ -36,6 +36,8 @@ pub(super) struct ValueHead {
 // SAFETY: (S-WORD) atomics only, all-zero is valid, every version is some version.
 unsafe impl Word for ValueHead {}
 
+documented_layout!(ValueHead { lock, version, reserved });
+
 /// Where head and slots of a `T` lie in the body.
 pub(super) struct Layout;
 

@@ -29,6 +29,8 @@ pub(crate) struct RegistryHead {
 // SAFETY: (S-WORD) atomics only, all-zero is valid, every pattern harmless: `capacity` is read once and checked.
 unsafe impl Word for RegistryHead {}
 
+documented_layout!(RegistryHead { capacity, hint, reserved });
+
 /// One participant's slot. Everything but the generation is for display.
 #[repr(C)]
 pub(crate) struct Slot {
@@ -43,6 +45,12 @@ pub(crate) struct Slot {
 
 // SAFETY: (S-WORD) atomics only, all-zero is valid, every pattern harmless.
 unsafe impl Word for Slot {}
+
+#[cfg(test)]
+mod slot_layout {
+    use super::Slot;
+    documented_layout!(Slot { generation, pid, uid, reserved, start_time, pid_namespace, executable });
+}
 
 const HEAD_LEN: usize = size_of::<RegistryHead>();
 

@@ -285,3 +285,40 @@ fn u128_at(bytes: &[u8], at: usize) -> u128 {
     field.copy_from_slice(&bytes[at..at + 16]);
     u128::from_ne_bytes(field)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layout_is_documented() {
+        let fields = [
+            ("magic", offset::MAGIC, 8),
+            ("version", offset::VERSION, 4),
+            ("backend", offset::BACKEND, 4),
+            ("kind", offset::KIND, 4),
+            ("lifetime", offset::LIFETIME, 4),
+            ("total", offset::TOTAL, 8),
+            ("body", offset::BODY, 8),
+            ("signature", offset::SIGNATURE, 8),
+            ("type_size", offset::TYPE_SIZE, 8),
+            ("type_align", offset::TYPE_ALIGN, 8),
+            ("birth", offset::BIRTH, 16),
+            ("created_ns", offset::CREATED_NS, 8),
+            ("creator", offset::CREATOR, 4),
+            ("creator_pid", offset::CREATOR_PID, 4),
+            ("type_name", offset::TYPE_NAME, offset::TYPE_NAME_LEN),
+        ];
+        crate::layout::check("Segment header", HEADER_LEN, &fields);
+    }
+
+    #[test]
+    fn every_kind_is_documented() {
+        let page = include_str!("../../docs/layout.md").replace('\n', " ");
+        for kind in Kind::ALL {
+            let entry = format!("{} {}", kind.code(), kind.name());
+            assert!(page.contains(&entry), "docs/layout.md does not list kind {entry}");
+            assert_eq!(Kind::from_code(kind.code()), Some(*kind));
+        }
+    }
+}

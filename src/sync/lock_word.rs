@@ -120,6 +120,8 @@ pub(crate) struct LockWord {
 // SAFETY: (S-WORD) atomics only, all-zero is valid, every pattern is some state.
 unsafe impl Word for LockWord {}
 
+documented_layout!(LockWord { word, watch, reserved });
+
 impl LockWord {
     /// A free word outside any segment.
     #[cfg(any(loom, test))]

@@ -30,6 +30,8 @@ pub(super) struct ArrayHead {
 // SAFETY: (S-WORD) atomics only, all-zero is valid; sizes are checked once at attach and `len` at every use.
 unsafe impl Word for ArrayHead {}
 
+documented_layout!(ArrayHead { gate, len, capacity, epoch, stripes, entries, reserved });
+
 /// The most ranges that can be locked at once, by option.
 pub(super) const MAX_ENTRIES: usize = 4096;
 /// Unless said: as many as there are elements, up to this.

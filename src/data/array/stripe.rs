@@ -39,6 +39,8 @@ pub(super) struct Stripe {
 // SAFETY: (S-WORD) atomics only, all-zero is valid, every pattern is some state.
 unsafe impl Word for Stripe {}
 
+documented_layout!(Stripe { word, sequence, watch, reserved });
+
 /// Who is writing which element.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Taken(u64);

@@ -50,6 +50,8 @@ pub(super) struct Entry {
 // SAFETY: (S-WORD) atomics only, all-zero is valid, every pattern is some state; ranges are compared, never used as bounds.
 unsafe impl Word for Entry {}
 
+documented_layout!(Entry { word, start, end, watch, reserved });
+
 /// An entry as it was seen.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen(u64);
