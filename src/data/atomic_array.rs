@@ -26,7 +26,7 @@ struct Head {
     reserved: [AtomicU64; 7],
 }
 
-// SAFETY: (S-WORD) atomics only, all-zero is valid, every pattern harmless: `len` is read once and checked.
+// SAFETY: (S6) atomics only, all-zero is valid, every pattern harmless: `len` is read once and checked.
 unsafe impl Word for Head {}
 
 const HEAD_LEN: usize = size_of::<Head>();

@@ -33,7 +33,7 @@ pub(super) struct ValueHead {
     reserved: AtomicU64,
 }
 
-// SAFETY: (S-WORD) atomics only, all-zero is valid, every version is some version.
+// SAFETY: (S6) atomics only, all-zero is valid, every version is some version.
 unsafe impl Word for ValueHead {}
 
 documented_layout!(ValueHead { lock, version, reserved });
@@ -156,7 +156,7 @@ impl ValueHead {
         if self.version.load(Relaxed) != version.0 {
             return Look::Disturbed;
         }
-        // SAFETY: (S-CHECKED) `copy_bits` initialised every byte of a private copy.
+        // SAFETY: (S9) `copy_bits` initialised every byte of a private copy.
         Look::Value(unsafe { read_checked(&bits) })
     }
 }
@@ -165,7 +165,7 @@ impl ValueHead {
 #[inline]
 pub(super) fn read<T: Plain>(slots: &Bytes, version: Version) -> Result<T, InvalidBits> {
     let bits = copy_bits::<T>(slots, version.slot());
-    // SAFETY: (S-CHECKED) `copy_bits` initialised every byte of a private copy.
+    // SAFETY: (S9) `copy_bits` initialised every byte of a private copy.
     unsafe { read_checked(&bits) }
 }
 
@@ -191,7 +191,7 @@ impl<B> BytesOf for MaybeUninit<B> {
     #[inline]
     fn as_bytes_mut_of<T>(&mut self) -> &mut [MaybeUninit<u8>] {
         const { assert!(size_of::<T>() == size_of::<B>()) };
-        // SAFETY: (S-CHECKED) a place is as many uninitialised bytes as its size.
+        // SAFETY: (S9) a place is as many uninitialised bytes as its size.
         unsafe { core::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), size_of::<B>()) }
     }
 }

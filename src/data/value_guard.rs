@@ -113,7 +113,7 @@ impl<T: Plain> Deref for ValueInPlaceGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: (S-INPLACE) the lock is held, so no safe call writes these bytes; readers without the lock copy nothing
+        // SAFETY: (S10) the lock is held, so no safe call writes these bytes; readers without the lock copy nothing
         // while the version says IN_PLACE, or throw it away. The bytes were checked to be a `T` under the same lock.
         unsafe { self.place.as_ref() }
     }
@@ -121,7 +121,7 @@ impl<T: Plain> Deref for ValueInPlaceGuard<'_, T> {
 
 impl<T: Plain> DerefMut for ValueInPlaceGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: (S-INPLACE) as in `deref`; `&mut self` makes the reference unique in this thread, the lock everywhere else.
+        // SAFETY: (S10) as in `deref`; `&mut self` makes the reference unique in this thread, the lock everywhere else.
         unsafe { self.place.as_mut() }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct RegistryHead {
     reserved: [AtomicU64; 7],
 }
 
-// SAFETY: (S-WORD) atomics only, all-zero is valid, every pattern harmless: `capacity` is read once and checked.
+// SAFETY: (S6) atomics only, all-zero is valid, every pattern harmless: `capacity` is read once and checked.
 unsafe impl Word for RegistryHead {}
 
 documented_layout!(RegistryHead { capacity, hint, reserved });
@@ -43,7 +43,7 @@ pub(crate) struct Slot {
     executable: [AtomicU64; 4],
 }
 
-// SAFETY: (S-WORD) atomics only, all-zero is valid, every pattern harmless.
+// SAFETY: (S6) atomics only, all-zero is valid, every pattern harmless.
 unsafe impl Word for Slot {}
 
 #[cfg(test)]

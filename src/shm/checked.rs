@@ -62,13 +62,13 @@ pub unsafe fn read_checked<T: Plain>(bits: &MaybeUninit<T::Bits>) -> Result<T, I
     const {
         assert!(size_of::<T>() == size_of::<T::Bits>() && align_of::<T>() <= align_of::<T::Bits>());
     }
-    // SAFETY: the caller initialised every byte, and any initialised bytes are a `T::Bits`, which is `AnyBitPattern`.
+    // SAFETY: (S9) the caller initialised every byte, and any initialised bytes are a `T::Bits`, which is `AnyBitPattern`.
     let valid = T::is_valid_bit_pattern(unsafe { bits.assume_init_ref() });
     if !valid {
-        // SAFETY: the caller initialised every byte.
+        // SAFETY: (S9) the caller initialised every byte.
         return Err(unsafe { invalid::<T>(bits) });
     }
-    // SAFETY: `CheckedBitPattern` promises that bits which pass the check are a valid `T`, and that both have the same
+    // SAFETY: (S9) `CheckedBitPattern` promises that bits which pass the check are a valid `T`, and that both have the same
     // layout (asserted above as far as it can be); `T` is `Copy`. `bits` is a private copy behind a shared reference, so
     // nobody changed it since the check.
     Ok(unsafe { bits.as_ptr().cast::<T>().read() })
@@ -83,7 +83,7 @@ pub unsafe fn read_checked<T: Plain>(bits: &MaybeUninit<T::Bits>) -> Result<T, I
 unsafe fn invalid<T: Plain>(bits: &MaybeUninit<T::Bits>) -> InvalidBits {
     let size = size_of::<T>();
     let mut found = [0; KEPT];
-    // SAFETY: `bits` is valid for `size` bytes, which the caller initialised, and `found` for `KEPT`; they do not overlap,
+    // SAFETY: (S9) `bits` is valid for `size` bytes, which the caller initialised, and `found` for `KEPT`; they do not overlap,
     // since `found` is a fresh local.
     unsafe {
         bits.as_ptr().cast::<u8>().copy_to_nonoverlapping(found.as_mut_ptr(), size.min(KEPT));

@@ -3,7 +3,7 @@
 //! An optimistic reader copies bytes that a writer may be changing, and only then asks whether it got a whole value. Plain
 //! loads would be a data race. Two ways avoid it: up to [`ATOMIC_MAX`] bytes move as relaxed atomic loads and stores of
 //! machine words; more are moved by the C library's `memcpy`, called through a pointer the compiler cannot see through,
-//! which the Rust side knows no more of than of a device that writes memory (S-COPY). Whoever reads this way throws
+//! which the Rust side knows no more of than of a device that writes memory (S4). Whoever reads this way throws
 //! the bytes away unless a version word, read behind an acquire fence, says that no writer came near.
 
 use core::mem::MaybeUninit;
@@ -32,7 +32,7 @@ fn alignment(address: *const u8) -> usize {
 #[inline]
 pub(super) unsafe fn load(from: *const u8, to: *mut MaybeUninit<u8>, len: usize) {
     if is_single(len, alignment(from)) {
-        // SAFETY: (S-COPY) in range by the caller's promise, aligned by the test above.
+        // SAFETY: (S4) in range by the caller's promise, aligned by the test above.
         unsafe {
             match len {
                 1 => to.cast::<u8>().write((*from.cast::<AtomicU8>()).load(Relaxed)),
@@ -47,7 +47,7 @@ pub(super) unsafe fn load(from: *const u8, to: *mut MaybeUninit<u8>, len: usize)
         let mut at = 0;
         if from.addr().is_multiple_of(8) {
             while at + 8 <= len {
-                // SAFETY: (S-COPY) in range by the caller's promise and the loop's bound, aligned by the test above.
+                // SAFETY: (S4) in range by the caller's promise and the loop's bound, aligned by the test above.
                 unsafe {
                     let word = (*from.add(at).cast::<AtomicU64>()).load(Relaxed);
                     to.add(at).cast::<u64>().write_unaligned(word);
@@ -56,12 +56,12 @@ pub(super) unsafe fn load(from: *const u8, to: *mut MaybeUninit<u8>, len: usize)
             }
         }
         while at < len {
-            // SAFETY: (S-COPY) in range by the caller's promise and the loop's bound.
+            // SAFETY: (S4) in range by the caller's promise and the loop's bound.
             unsafe { to.add(at).cast::<u8>().write((*from.add(at).cast::<AtomicU8>()).load(Relaxed)) };
             at += 1;
         }
     } else {
-        // SAFETY: (S-COPY) both ranges are valid by the caller's promise; private and shared memory do not overlap.
+        // SAFETY: (S4) both ranges are valid by the caller's promise; private and shared memory do not overlap.
         unsafe { foreign_copy(to.cast(), from, len) };
     }
 }
@@ -75,7 +75,7 @@ pub(super) unsafe fn load(from: *const u8, to: *mut MaybeUninit<u8>, len: usize)
 #[inline]
 pub(super) unsafe fn store(from: *const u8, to: *mut u8, len: usize) {
     if is_single(len, alignment(to)) {
-        // SAFETY: (S-COPY) in range by the caller's promise, aligned by the test above.
+        // SAFETY: (S4) in range by the caller's promise, aligned by the test above.
         unsafe {
             match len {
                 1 => (*to.cast::<AtomicU8>()).store(from.read(), Relaxed),
@@ -90,7 +90,7 @@ pub(super) unsafe fn store(from: *const u8, to: *mut u8, len: usize) {
         let mut at = 0;
         if to.addr().is_multiple_of(8) {
             while at + 8 <= len {
-                // SAFETY: (S-COPY) in range by the caller's promise and the loop's bound, aligned by the test above.
+                // SAFETY: (S4) in range by the caller's promise and the loop's bound, aligned by the test above.
                 unsafe {
                     let word = from.add(at).cast::<u64>().read_unaligned();
                     (*to.add(at).cast::<AtomicU64>()).store(word, Relaxed);
@@ -99,12 +99,12 @@ pub(super) unsafe fn store(from: *const u8, to: *mut u8, len: usize) {
             }
         }
         while at < len {
-            // SAFETY: (S-COPY) in range by the caller's promise and the loop's bound.
+            // SAFETY: (S4) in range by the caller's promise and the loop's bound.
             unsafe { (*to.add(at).cast::<AtomicU8>()).store(from.add(at).read(), Relaxed) };
             at += 1;
         }
     } else {
-        // SAFETY: (S-COPY) both ranges are valid by the caller's promise; private and shared memory do not overlap.
+        // SAFETY: (S4) both ranges are valid by the caller's promise; private and shared memory do not overlap.
         unsafe { foreign_copy(to, from, len) };
     }
 }
@@ -121,7 +121,7 @@ unsafe fn foreign_copy(to: *mut u8, from: *const u8, len: usize) {
     }
     type Copy = unsafe extern "C" fn(*mut u8, *const u8, usize) -> *mut u8;
     let copy: Copy = core::hint::black_box(memcpy as Copy);
-    // SAFETY: (S-COPY) by the caller's promise.
+    // SAFETY: (S4) by the caller's promise.
     unsafe { copy(to, from, len) };
 }
 

@@ -106,7 +106,7 @@ impl Segment {
         let (draft, region) =
             Draft::create(&site.directory, &wanted).map_err(|source| no_space(site, name, backed, source))?;
         let bytes = header.encode(extent.body);
-        // SAFETY: (S-DRAFT) nobody else sees the draft; it has at least `HEADER_LEN` bytes, all backed by memory.
+        // SAFETY: (S7) nobody else sees the draft; it has at least `HEADER_LEN` bytes, all backed by memory.
         unsafe { region.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), HEADER_LEN) };
         let header = Header::check(&bytes, total, &site.object(name))?;
         let segment = Arc::new(Self::new(region, header, site, name, false));
@@ -143,7 +143,7 @@ impl Segment {
     /// First byte and length of the body.
     pub(crate) fn body(&self) -> (NonNull<u8>, usize) {
         let base = NonNull::new(self.region.as_ptr()).unwrap_or(NonNull::dangling());
-        // SAFETY: (S-VIEW) `Header::check` proved that header and body lie within the mapping.
+        // SAFETY: (S5) `Header::check` proved that header and body lie within the mapping.
         (unsafe { base.add(HEADER_LEN) }, self.header.body as usize)
     }
 
@@ -190,7 +190,7 @@ impl Segment {
 impl Drop for Segment {
     fn drop(&mut self) {
         let writable = self.is_writable();
-        // SAFETY: (S-VIEW) `drop` runs once and nothing uses the region after this line.
+        // SAFETY: (S5) `drop` runs once and nothing uses the region after this line.
         unsafe { ManuallyDrop::drop(&mut self.region) };
         let published = *self.published.get_mut();
         if published && writable && self.header.lifetime == Lifetime::Scoped {
@@ -229,7 +229,7 @@ pub(crate) fn read_header(region: &Region, object: &str) -> Result<Header> {
         });
     }
     let mut bytes = [0; HEADER_LEN];
-    // SAFETY: (S-HEADER) the mapping has at least `HEADER_LEN` bytes, and nobody writes a header once it is published.
+    // SAFETY: (S8) the mapping has at least `HEADER_LEN` bytes, and nobody writes a header once it is published.
     unsafe { bytes.as_mut_ptr().copy_from_nonoverlapping(region.as_ptr(), HEADER_LEN) };
     Header::check(&bytes, len as u64, object)
 }

@@ -21,13 +21,13 @@ use crate::sys::Foreign;
 /// and whatever others write into it: no byte pattern may make a method misbehave beyond a wrong result.
 pub unsafe trait Word: Send + Sync + 'static {}
 
-// SAFETY: (S-WORD) an atomic is all of that.
+// SAFETY: (S6) an atomic is all of that.
 unsafe impl Word for crate::atomic::AtomicU8 {}
-// SAFETY: (S-WORD) an atomic is all of that.
+// SAFETY: (S6) an atomic is all of that.
 unsafe impl Word for crate::atomic::AtomicU16 {}
-// SAFETY: (S-WORD) an atomic is all of that.
+// SAFETY: (S6) an atomic is all of that.
 unsafe impl Word for crate::atomic::AtomicU32 {}
-// SAFETY: (S-WORD) an atomic is all of that.
+// SAFETY: (S6) an atomic is all of that.
 unsafe impl Word for crate::atomic::AtomicU64 {}
 
 /// A word in a segment, which it keeps mapped.
@@ -98,7 +98,7 @@ impl Bytes {
     #[inline]
     pub(crate) fn load(&self, at: usize, to: &mut [MaybeUninit<u8>]) {
         self.require(at, to.len());
-        // SAFETY: (S-VIEW) the range was checked against the view, which lies in a mapping that it keeps.
+        // SAFETY: (S5) the range was checked against the view, which lies in a mapping that it keeps.
         unsafe { copy::load(self.first.as_ptr().add(at), to.as_mut_ptr(), to.len()) };
     }
 
@@ -109,7 +109,7 @@ impl Bytes {
             return None;
         }
         self.load(at, &mut bytes);
-        // SAFETY: (S-COPY) every byte was initialised when the array was made.
+        // SAFETY: (S4) every byte was initialised when the array was made.
         Some(bytes.map(|byte| unsafe { byte.assume_init() }))
     }
 
@@ -122,7 +122,7 @@ impl Bytes {
     pub(crate) fn store(&self, at: usize, from: &[u8]) {
         self.require(at, from.len());
         self.require_writable();
-        // SAFETY: (S-VIEW) the range was checked against the view, which lies in a writable mapping that it keeps.
+        // SAFETY: (S5) the range was checked against the view, which lies in a writable mapping that it keeps.
         unsafe { copy::store(from.as_ptr(), self.first.as_ptr().add(at), from.len()) };
     }
 
@@ -132,7 +132,7 @@ impl Bytes {
     ///
     /// As [`load`](Self::load).
     pub(crate) fn read(&self, at: usize, to: &mut [u8]) {
-        // SAFETY: (S-VIEW) initialised bytes may be seen as maybe-initialised ones; `load` writes initialised ones only.
+        // SAFETY: (S5) initialised bytes may be seen as maybe-initialised ones; `load` writes initialised ones only.
         let to = unsafe { &mut *(core::ptr::from_mut(to) as *mut [MaybeUninit<u8>]) };
         self.load(at, to);
     }
@@ -162,7 +162,7 @@ impl Bytes {
     /// If `at..at + len` leaves the view.
     pub(crate) fn address(&self, at: usize, len: usize) -> NonNull<u8> {
         self.require(at, len);
-        // SAFETY: (S-VIEW) `at` was checked against the view.
+        // SAFETY: (S5) `at` was checked against the view.
         unsafe { self.first.add(at) }
     }
 
@@ -182,7 +182,7 @@ impl<W: Word> Deref for Shared<W> {
 
     #[inline]
     fn deref(&self) -> &W {
-        // SAFETY: (S-VIEW) checked by `locate`, mapped as long as `segment`; (S-WORD) shared references to words may stand.
+        // SAFETY: (S5) checked by `locate`, mapped as long as `segment`; (S6) shared references to words may stand.
         unsafe { self.word.as_ref() }
     }
 }
@@ -192,7 +192,7 @@ impl<W: Word> Deref for SharedSlice<W> {
 
     #[inline]
     fn deref(&self) -> &[W] {
-        // SAFETY: (S-VIEW) checked by `locate`, mapped as long as `segment`; (S-WORD) shared references to words may stand.
+        // SAFETY: (S5) checked by `locate`, mapped as long as `segment`; (S6) shared references to words may stand.
         unsafe { core::slice::from_raw_parts(self.first.as_ptr(), self.len) }
     }
 }
@@ -209,17 +209,17 @@ impl<W: Word> Clone for SharedSlice<W> {
     }
 }
 
-// SAFETY: (S-WORD) words are `Send + Sync`, and the mapping is kept by the `Arc`.
+// SAFETY: (S6) words are `Send + Sync`, and the mapping is kept by the `Arc`.
 unsafe impl<W: Word> Send for Shared<W> {}
-// SAFETY: (S-WORD) as above.
+// SAFETY: (S6) as above.
 unsafe impl<W: Word> Sync for Shared<W> {}
-// SAFETY: (S-WORD) as above.
+// SAFETY: (S6) as above.
 unsafe impl<W: Word> Send for SharedSlice<W> {}
-// SAFETY: (S-WORD) as above.
+// SAFETY: (S6) as above.
 unsafe impl<W: Word> Sync for SharedSlice<W> {}
-// SAFETY: (S-VIEW) only copies that tolerate races are made through a shared `Bytes`, and the mapping is kept by the `Arc`.
+// SAFETY: (S5) only copies that tolerate races are made through a shared `Bytes`, and the mapping is kept by the `Arc`.
 unsafe impl Send for Bytes {}
-// SAFETY: (S-VIEW) as above.
+// SAFETY: (S5) as above.
 unsafe impl Sync for Bytes {}
 
 fn locate<W: Word>(segment: &Segment, offset: usize, count: usize) -> Result<NonNull<W>> {
@@ -233,7 +233,7 @@ fn locate_bytes(segment: &Segment, offset: usize, len: usize, align: usize) -> R
     if offset > body_len || len > body_len - offset {
         return Err(out_of_body(segment, offset, len));
     }
-    // SAFETY: (S-VIEW) `offset` is at most the length of the mapped body.
+    // SAFETY: (S5) `offset` is at most the length of the mapped body.
     let first = unsafe { body.add(offset) };
     if first.addr().get().is_multiple_of(align) { Ok(first) } else { Err(out_of_body(segment, offset, len)) }
 }

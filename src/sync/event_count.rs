@@ -63,7 +63,7 @@ pub(crate) struct EventCount {
     word: AtomicU32,
 }
 
-// SAFETY: (S-WORD) one atomic, all-zero is valid, every pattern is some state.
+// SAFETY: (S6) one atomic, all-zero is valid, every pattern is some state.
 unsafe impl Word for EventCount {}
 
 /// What the word was when a sleeper announced itself.

@@ -69,7 +69,7 @@ pub struct LockGuard<'a> {
     thread: PhantomData<*const ()>,
 }
 
-// SAFETY: (S-GUARD) a guard shared between threads gives access to nothing but atomics.
+// SAFETY: (S12) a guard shared between threads gives access to nothing but atomics.
 unsafe impl Sync for LockGuard<'_> {}
 
 /// Why [`Lock::release`] did not release.

@@ -117,7 +117,7 @@ pub(crate) struct LockWord {
     reserved: AtomicU32,
 }
 
-// SAFETY: (S-WORD) atomics only, all-zero is valid, every pattern is some state.
+// SAFETY: (S6) atomics only, all-zero is valid, every pattern is some state.
 unsafe impl Word for LockWord {}
 
 documented_layout!(LockWord { word, watch, reserved });

@@ -44,9 +44,9 @@ impl Foreign {
     }
 }
 
-// SAFETY: (S-FOREIGN) the crate's handle is an address, a descriptor and names; none of them belongs to a thread.
+// SAFETY: (S13) the crate's handle is an address, a descriptor and names; none of them belongs to a thread.
 unsafe impl Send for Foreign {}
-// SAFETY: (S-FOREIGN) as above; a shared reference gives out no more than the address and the length.
+// SAFETY: (S13) as above; a shared reference gives out no more than the address and the length.
 unsafe impl Sync for Foreign {}
 
 fn explain(error: ShmemError) -> ForeignFault {

@@ -27,7 +27,7 @@ pub(super) struct ArrayHead {
     reserved: AtomicU64,
 }
 
-// SAFETY: (S-WORD) atomics only, all-zero is valid; sizes are checked once at attach and `len` at every use.
+// SAFETY: (S6) atomics only, all-zero is valid; sizes are checked once at attach and `len` at every use.
 unsafe impl Word for ArrayHead {}
 
 documented_layout!(ArrayHead { gate, len, capacity, epoch, stripes, entries, reserved });

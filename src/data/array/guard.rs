@@ -32,7 +32,7 @@ impl<'a, T: Plain> ArrayGuard<'a, T> {
         let first: NonNull<T> =
             core.parts.elements.address(claim.range.start * size_of::<T>(), len * size_of::<T>()).cast();
         for index in 0..len {
-            // SAFETY: (S-CLAIM) in bounds, and nobody else writes these bytes while the claim is held; any bytes are `Bits`.
+            // SAFETY: (S11) in bounds, and nobody else writes these bytes while the claim is held; any bytes are `Bits`.
             let bits = unsafe { first.add(index).cast::<T::Bits>().read_unaligned() };
             if !T::is_valid_bit_pattern(&bits) {
                 return Err(Error::InvalidBits {
@@ -70,7 +70,7 @@ impl<T: Plain> Deref for ArrayGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &[T] {
-        // SAFETY: (S-CLAIM) the claim keeps every safe writer out of the range; the elements were checked under it.
+        // SAFETY: (S11) the claim keeps every safe writer out of the range; the elements were checked under it.
         unsafe { std::slice::from_raw_parts(self.first.as_ptr(), self.claim.range.len()) }
     }
 }
@@ -78,7 +78,7 @@ impl<T: Plain> Deref for ArrayGuard<'_, T> {
 impl<T: Plain> DerefMut for ArrayGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: (S-CLAIM) as in `deref`; `&mut self` makes the slice unique in this thread, the claim everywhere else.
+        // SAFETY: (S11) as in `deref`; `&mut self` makes the slice unique in this thread, the claim everywhere else.
         unsafe { std::slice::from_raw_parts_mut(self.first.as_ptr(), self.claim.range.len()) }
     }
 }

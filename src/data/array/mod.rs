@@ -324,7 +324,7 @@ impl<T: Plain> Array<T> {
         let spare = &mut elements.spare_capacity_mut()[..len];
         self.core.read(0..len, uninit_bytes(spare), Deadline::Never)?;
         self.check_elements(0, spare.as_ptr().cast(), len)?;
-        // SAFETY: (S-CHECKED) `read` wrote all bytes of `len` elements, and each was checked to be a `T`.
+        // SAFETY: (S9) `read` wrote all bytes of `len` elements, and each was checked to be a `T`.
         unsafe { elements.set_len(len) };
         Ok(elements)
     }
@@ -501,7 +501,7 @@ impl<T: Plain> Array<T> {
         }
         let mut bits = MaybeUninit::<T::Bits>::uninit();
         self.core.read(index..index + 1, uninit_bytes(std::slice::from_mut(&mut bits)), deadline)?;
-        // SAFETY: (S-CHECKED) `read` wrote all bytes of this private copy.
+        // SAFETY: (S9) `read` wrote all bytes of this private copy.
         unsafe { read_checked(&bits) }.map_err(|_| self.invalid(index))
     }
 
@@ -509,14 +509,14 @@ impl<T: Plain> Array<T> {
     fn read_held(&self, index: usize) -> Result<T> {
         let mut bits = MaybeUninit::<T::Bits>::uninit();
         self.core.parts.elements.load(index * size_of::<T>(), uninit_bytes(std::slice::from_mut(&mut bits)));
-        // SAFETY: (S-CHECKED) `load` wrote all bytes of this private copy.
+        // SAFETY: (S9) `load` wrote all bytes of this private copy.
         unsafe { read_checked(&bits) }.map_err(|_| self.invalid(index))
     }
 
     /// Checks private copies of the elements from `start` on. For types that any bits are valid for, this is nothing.
     fn check_elements(&self, start: usize, copies: *const T, len: usize) -> Result<()> {
         for index in 0..len {
-            // SAFETY: (S-CHECKED) all bytes of the `len` copies are initialised, and any bytes are a `Bits`.
+            // SAFETY: (S9) all bytes of the `len` copies are initialised, and any bytes are a `Bits`.
             let bits = unsafe { copies.add(index).cast::<T::Bits>().read_unaligned() };
             if !T::is_valid_bit_pattern(&bits) {
                 return Err(self.invalid(start + index));
@@ -571,7 +571,7 @@ impl<T: Plain> Array<T> {
 /// Private places of values as bytes to be written.
 fn uninit_bytes<P>(places: &mut [P]) -> &mut [MaybeUninit<u8>] {
     let len = size_of_val(places);
-    // SAFETY: (S-CHECKED) the bytes of private places; the callers write them whole and check them before they are used as
+    // SAFETY: (S9) the bytes of private places; the callers write them whole and check them before they are used as
     // values again.
     unsafe { std::slice::from_raw_parts_mut(places.as_mut_ptr().cast(), len) }
 }

@@ -36,7 +36,7 @@ pub(super) struct Stripe {
     reserved: [AtomicU32; 11],
 }
 
-// SAFETY: (S-WORD) atomics only, all-zero is valid, every pattern is some state.
+// SAFETY: (S6) atomics only, all-zero is valid, every pattern is some state.
 unsafe impl Word for Stripe {}
 
 documented_layout!(Stripe { word, sequence, watch, reserved });

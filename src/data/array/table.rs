@@ -47,7 +47,7 @@ pub(super) struct Entry {
     reserved: AtomicU32,
 }
 
-// SAFETY: (S-WORD) atomics only, all-zero is valid, every pattern is some state; ranges are compared, never used as bounds.
+// SAFETY: (S6) atomics only, all-zero is valid, every pattern is some state; ranges are compared, never used as bounds.
 unsafe impl Word for Entry {}
 
 documented_layout!(Entry { word, start, end, watch, reserved });

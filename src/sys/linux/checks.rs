@@ -87,7 +87,7 @@ pub(crate) fn test_locks(path: &Path) -> Result<(), LockFault> {
     let page = page_of(&holder)?;
     drop(holder);
     let kept = is_held(&other);
-    // SAFETY: (S-FFI) the page was mapped above and nobody else knows it.
+    // SAFETY: (S1) the page was mapped above and nobody else knows it.
     unsafe { libc::munmap(page, 4096) };
     if !kept? {
         return Err(LockFault::Broken(
@@ -127,7 +127,7 @@ pub(crate) fn features() -> Vec<Feature> {
 }
 
 fn advise(advice: libc::c_int) -> io::Result<()> {
-    // SAFETY: (S-FFI) a new mapping at an address of the kernel's choice touches nothing that exists.
+    // SAFETY: (S1) a new mapping at an address of the kernel's choice touches nothing that exists.
     let page = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
@@ -141,9 +141,9 @@ fn advise(advice: libc::c_int) -> io::Result<()> {
     if page == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: (S-FFI) the advice concerns exactly the page mapped above.
+    // SAFETY: (S1) the advice concerns exactly the page mapped above.
     let answer = check(unsafe { libc::madvise(page, 4096, advice) }).map(drop);
-    // SAFETY: (S-FFI) mapped above and known to nobody else.
+    // SAFETY: (S1) mapped above and known to nobody else.
     unsafe { libc::munmap(page, 4096) };
     answer
 }
@@ -151,24 +151,24 @@ fn advise(advice: libc::c_int) -> io::Result<()> {
 /// Turns a new descriptor, or an error, into an answer; the descriptor is closed.
 fn opened(fd: libc::c_long) -> io::Result<()> {
     let fd = check(fd as libc::c_int)?;
-    // SAFETY: (S-FFI) the descriptor was just opened and has no other owner.
+    // SAFETY: (S1) the descriptor was just opened and has no other owner.
     unsafe { libc::close(fd) };
     Ok(())
 }
 
 fn memfd() -> io::Result<()> {
-    // SAFETY: (S-FFI) the name is a C string that lives for the call.
+    // SAFETY: (S1) the name is a C string that lives for the call.
     opened(unsafe { libc::syscall(libc::SYS_memfd_create, c"procshare".as_ptr(), libc::MFD_CLOEXEC) })
 }
 
 fn pidfd() -> io::Result<()> {
-    // SAFETY: (S-FFI) plain numbers.
+    // SAFETY: (S1) plain numbers.
     opened(unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) })
 }
 
 fn futex_waitv() -> io::Result<()> {
     // No waiters at all is refused by a kernel that knows the call, before it looks at any address.
-    // SAFETY: (S-FFI) the kernel reads nothing through null pointers when the count is 0.
+    // SAFETY: (S1) the kernel reads nothing through null pointers when the count is 0.
     let answer = unsafe {
         libc::syscall(
             libc::SYS_futex_waitv,
@@ -226,7 +226,7 @@ pub(crate) fn limits() -> Vec<Limit> {
 /// The soft limit; `None` if there is none.
 fn resource_limit(which: libc::__rlimit_resource_t) -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: (S-FFI) `limit` is a valid destination.
+    // SAFETY: (S1) `limit` is a valid destination.
     check(unsafe { libc::getrlimit(which, &mut limit) }).ok()?;
     (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
@@ -242,7 +242,7 @@ pub(crate) fn started_ns(ticks: u64) -> Option<u64> {
     if ticks == 0 {
         return None;
     }
-    // SAFETY: (S-FFI) sysconf has no precondition.
+    // SAFETY: (S1) sysconf has no precondition.
     let per_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok().filter(|&hz| hz > 0)?;
     // Two clocks are read one after the other: once for all, so that the same process always has the same start.
     static BOOT: OnceLock<Option<u64>> = OnceLock::new();

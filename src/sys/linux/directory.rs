@@ -9,7 +9,7 @@ use crate::sys::{DirFault, Trust, Untrusted};
 
 /// Where the spaces of this user live: `/dev/shm/procshare-UID`.
 pub(crate) fn default_root() -> PathBuf {
-    // SAFETY: (S-FFI) geteuid has no precondition and cannot fail.
+    // SAFETY: (S1) geteuid has no precondition and cannot fail.
     let uid = unsafe { libc::geteuid() };
     PathBuf::from(format!("/dev/shm/procshare-{uid}"))
 }
@@ -40,7 +40,7 @@ fn check_trust(path: &Path, trust: Trust) -> Result<(), DirFault> {
     if !found.is_dir() {
         return refuse("it is not a directory");
     }
-    // SAFETY: (S-FFI) geteuid has no precondition and cannot fail.
+    // SAFETY: (S1) geteuid has no precondition and cannot fail.
     let me = unsafe { libc::geteuid() };
     let others_write = found.mode() & 0o002 != 0;
     let group_writes = found.mode() & 0o020 != 0;
@@ -61,13 +61,13 @@ fn check_trust(path: &Path, trust: Trust) -> Result<(), DirFault> {
 
 /// Whether the calling process is in the group.
 fn in_group(gid: u32) -> bool {
-    // SAFETY: (S-FFI) getegid has no precondition; getgroups with size 0 only counts.
+    // SAFETY: (S1) getegid has no precondition; getgroups with size 0 only counts.
     let (own, count) = unsafe { (libc::getegid(), libc::getgroups(0, std::ptr::null_mut())) };
     if own == gid {
         return true;
     }
     let mut groups = vec![0; usize::try_from(count).unwrap_or(0)];
-    // SAFETY: (S-FFI) the kernel writes at most `groups.len()` entries.
+    // SAFETY: (S1) the kernel writes at most `groups.len()` entries.
     let got = unsafe { libc::getgroups(groups.len() as libc::c_int, groups.as_mut_ptr()) };
     groups.iter().take(usize::try_from(got).unwrap_or(0)).any(|&group| group == gid)
 }
@@ -110,9 +110,9 @@ fn is_memory(path: &Path) -> bool {
 /// What the kernel tells of the file system of `path`.
 pub(super) fn statfs(path: &Path) -> io::Result<libc::statfs> {
     let path = super::file::c_path(path)?;
-    // SAFETY: (S-FFI) `statfs` is plain C data for which all-zero is a valid value.
+    // SAFETY: (S1) `statfs` is plain C data for which all-zero is a valid value.
     let mut found: libc::statfs = unsafe { std::mem::zeroed() };
-    // SAFETY: (S-FFI) `path` is a C string and `found` a valid destination.
+    // SAFETY: (S1) `path` is a C string and `found` a valid destination.
     super::check(unsafe { libc::statfs(path.as_ptr(), &mut found) })?;
     Ok(found)
 }

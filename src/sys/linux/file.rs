@@ -92,7 +92,7 @@ impl Draft {
         let fd = draft.fd.as_raw_fd();
         if mode & 0o077 != 0 {
             // The umask may have taken bits that the space's trust requires.
-            // SAFETY: (S-FFI) `fd` is open for the duration of the call.
+            // SAFETY: (S1) `fd` is open for the duration of the call.
             check(unsafe { libc::fchmod(fd, mode) })?;
         }
         size(fd, wanted.len, wanted.backed)?;
@@ -131,7 +131,7 @@ pub(crate) fn open(directory: &Path, name: &OsStr, access: Access, id: Option<u3
             Ok(()) => {}
             Err(error) if is_conflict(&error) => {
                 // The last one out holds the whole range while it takes the name away.
-                // SAFETY: (S-FFI) sched_yield has no precondition.
+                // SAFETY: (S1) sched_yield has no precondition.
                 unsafe { libc::sched_yield() };
                 continue;
             }
@@ -214,10 +214,10 @@ pub(super) fn open_regular(path: &Path, access: Access) -> io::Result<OwnedFd> {
 pub(super) fn open_fd(path: &Path, flags: libc::c_int, mode: u32) -> io::Result<OwnedFd> {
     let path = c_path(path)?;
     loop {
-        // SAFETY: (S-FFI) `path` is a C string that lives for the call.
+        // SAFETY: (S1) `path` is a C string that lives for the call.
         let fd = unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC, mode) };
         if fd >= 0 {
-            // SAFETY: (S-FFI) the descriptor was just opened and has no other owner.
+            // SAFETY: (S1) the descriptor was just opened and has no other owner.
             return Ok(unsafe { OwnedFd::from_raw_fd(fd) });
         }
         let error = io::Error::last_os_error();
@@ -251,7 +251,7 @@ fn no_unnamed_files(error: &io::Error) -> bool {
 fn size(fd: libc::c_int, len: u64, allocated: u64) -> io::Result<()> {
     let length = libc::off_t::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
     if allocated < len {
-        // SAFETY: (S-FFI) `fd` is open for the duration of the call.
+        // SAFETY: (S1) `fd` is open for the duration of the call.
         check(unsafe { libc::ftruncate(fd, length) })?;
     }
     allocate(fd, 0, allocated.min(len) as libc::off_t)
@@ -269,7 +269,7 @@ pub(crate) fn back(directory: &Path, name: &OsStr, expected: FileId, end: u64) -
 
 fn allocate(fd: libc::c_int, from: libc::off_t, len: libc::off_t) -> io::Result<()> {
     loop {
-        // SAFETY: (S-FFI) `fd` is open for the duration of the call; the call returns the error number itself.
+        // SAFETY: (S1) `fd` is open for the duration of the call; the call returns the error number itself.
         match unsafe { libc::posix_fallocate(fd, from, len) } {
             0 => return Ok(()),
             libc::EINTR => {}
@@ -294,27 +294,27 @@ pub(super) fn link_unnamed(fd: libc::c_int, target: &CStr) -> io::Result<()> {
 }
 
 fn link(fd: libc::c_int, from: &CStr, to: &CStr, flags: libc::c_int) -> io::Result<()> {
-    // SAFETY: (S-FFI) both are C strings that live for the call.
+    // SAFETY: (S1) both are C strings that live for the call.
     check(unsafe { libc::linkat(fd, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), flags) }).map(drop)
 }
 
 pub(super) fn unlink(path: &CStr) -> io::Result<()> {
-    // SAFETY: (S-FFI) `path` is a C string that lives for the call.
+    // SAFETY: (S1) `path` is a C string that lives for the call.
     check(unsafe { libc::unlink(path.as_ptr()) }).map(drop)
 }
 
 /// What the kernel tells of an open file.
 pub(super) fn stat_fd(fd: libc::c_int) -> io::Result<libc::stat> {
-    // SAFETY: (S-FFI) `stat` is plain C data for which all-zero is a valid value.
+    // SAFETY: (S1) `stat` is plain C data for which all-zero is a valid value.
     let mut found: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: (S-FFI) `found` is a valid destination; a stale `fd` is answered by EBADF.
+    // SAFETY: (S1) `found` is a valid destination; a stale `fd` is answered by EBADF.
     check(unsafe { libc::fstat(fd, &mut found) })?;
     Ok(found)
 }
 
 /// Maps one page of a file, only to keep its description alive.
 pub(super) fn page_of(fd: &OwnedFd) -> io::Result<*mut libc::c_void> {
-    // SAFETY: (S-FFI) a new mapping at an address of the kernel's choice touches nothing that exists.
+    // SAFETY: (S1) a new mapping at an address of the kernel's choice touches nothing that exists.
     let page = unsafe {
         libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_SHARED, fd.as_raw_fd(), 0)
     };

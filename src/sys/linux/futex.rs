@@ -13,7 +13,7 @@ pub(crate) fn futex_wait(word: &impl Futex, expected: u32, until_ns: u64) {
         tv_nsec: (until_ns % 1_000_000_000) as libc::c_long,
     };
     // WAIT_BITSET takes an absolute time; without FUTEX_CLOCK_REALTIME the clock is the monotonic one.
-    // SAFETY: (S-FFI) the borrowed word lives for the call, as does `until`; the kernel writes neither.
+    // SAFETY: (S1) the borrowed word lives for the call, as does `until`; the kernel writes neither.
     let result = unsafe {
         libc::syscall(
             libc::SYS_futex,
@@ -37,7 +37,7 @@ pub(crate) fn futex_wait(word: &impl Futex, expected: u32, until_ns: u64) {
 /// Wakes at most `count` sleepers of `word` and tells how many there were.
 pub(crate) fn futex_wake(word: &impl Futex, count: u32) -> u32 {
     let count = count.min(i32::MAX as u32) as libc::c_int;
-    // SAFETY: (S-FFI) the kernel only uses the address as a key.
+    // SAFETY: (S1) the kernel only uses the address as a key.
     let woken = unsafe { libc::syscall(libc::SYS_futex, word.address(), libc::FUTEX_WAKE, count) };
     u32::try_from(woken).unwrap_or(0)
 }

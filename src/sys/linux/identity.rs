@@ -53,13 +53,13 @@ struct Page {
 /// The number of whoever never joins.
 static NOBODY: Page = Page { id: AtomicU32::new(0), next: AtomicPtr::new(std::ptr::null_mut()) };
 
-// SAFETY: (S-ID) the page stays mapped while an `Identity` exists and holds only atomics.
+// SAFETY: (S2) the page stays mapped while an `Identity` exists and holds only atomics.
 unsafe impl Send for Identity {}
-// SAFETY: (S-ID) as above.
+// SAFETY: (S2) as above.
 unsafe impl Sync for Identity {}
-// SAFETY: (S-ID) as above.
+// SAFETY: (S2) as above.
 unsafe impl Send for Owner {}
-// SAFETY: (S-ID) as above.
+// SAFETY: (S2) as above.
 unsafe impl Sync for Owner {}
 
 /// Pages of kernels without MADV_WIPEONFORK; entries are never removed, their pages are leaked.
@@ -70,7 +70,7 @@ const PAGE: usize = 4096;
 impl Identity {
     /// A new number, 0 at first.
     pub(crate) fn new() -> io::Result<Self> {
-        // SAFETY: (S-FFI) an anonymous private mapping at an address of the kernel's choice touches nothing that exists.
+        // SAFETY: (S1) an anonymous private mapping at an address of the kernel's choice touches nothing that exists.
         let page = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -85,7 +85,7 @@ impl Identity {
             return Err(io::Error::last_os_error());
         }
         let page = page.cast::<Page>();
-        // SAFETY: (S-FFI) the advice concerns exactly the page mapped above.
+        // SAFETY: (S1) the advice concerns exactly the page mapped above.
         let wiped = unsafe { libc::madvise(page.cast(), PAGE, libc::MADV_WIPEONFORK) } == 0;
         if !wiped {
             wipe_by_hand(page);
@@ -102,21 +102,21 @@ impl Identity {
     #[inline]
     pub(crate) fn get(&self) -> u32 {
         // Relaxed: a thread sees the id before it sees the handle that leads here, or zero and then takes the slow path.
-        // SAFETY: (S-ID) the page lives as long as `self`, zeroed by the kernel, which is a valid `Page`.
+        // SAFETY: (S2) the page lives as long as `self`, zeroed by the kernel, which is a valid `Page`.
         unsafe { (*self.page).id.load(Ordering::Relaxed) }
     }
 
     /// Sets the number, for this process only.
     pub(crate) fn set(&self, id: u32) {
         debug_assert!(self.owner.is_some(), "nobody has no id");
-        // SAFETY: (S-ID) as in `get`.
+        // SAFETY: (S2) as in `get`.
         unsafe { (*self.page).id.store(id, Ordering::Relaxed) }
     }
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // SAFETY: (S-ID) the last clone is gone. A listed page stays mapped, because the fork handler may walk over it.
+        // SAFETY: (S2) the last clone is gone. A listed page stays mapped, because the fork handler may walk over it.
         unsafe {
             (*self.page).id.store(0, Ordering::Relaxed);
             if !self.listed {
@@ -132,7 +132,7 @@ fn wipe_by_hand(page: *mut Page) {
     loop {
         // The last page of the list points to itself, so that "listed" can be told from "not listed".
         let next = if head.is_null() { page } else { head };
-        // SAFETY: (S-ID) the page was mapped by the caller and is not shared yet.
+        // SAFETY: (S2) the page was mapped by the caller and is not shared yet.
         unsafe { (*page).next.store(next, Ordering::Relaxed) };
         // Release: the fork handler of another thread must see the link.
         match WIPE_BY_HAND.compare_exchange_weak(head, page, Ordering::Release, Ordering::Relaxed) {
@@ -146,7 +146,7 @@ fn wipe_by_hand(page: *mut Page) {
 fn wipe_listed() {
     let mut page = WIPE_BY_HAND.load(Ordering::Acquire);
     while !page.is_null() {
-        // SAFETY: (S-ID) listed pages are never unmapped.
+        // SAFETY: (S2) listed pages are never unmapped.
         let next = unsafe {
             (*page).id.store(0, Ordering::Relaxed);
             (*page).next.load(Ordering::Relaxed)
@@ -169,7 +169,7 @@ impl ProcessLock {
         // Relaxed: registering twice is harmless (`FORKS` counts), so nothing hangs on who sees the flag first.
         static REGISTERED: AtomicBool = AtomicBool::new(false);
         if !REGISTERED.load(Ordering::Relaxed) {
-            // SAFETY: (S-FFI) the handlers are `extern "C"`, live for ever, and call only async-signal-safe code.
+            // SAFETY: (S1) the handlers are `extern "C"`, live for ever, and call only async-signal-safe code.
             unsafe { libc::pthread_atfork(Some(before_fork), Some(after_in_parent), Some(after_in_child)) };
             REGISTERED.store(true, Ordering::Relaxed);
         }
@@ -187,7 +187,7 @@ impl Drop for ProcessLock {
 fn acquire() {
     // Critical sections are some microseconds of system calls: yielding is enough, and works in a fork handler.
     while TAKEN.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
-        // SAFETY: (S-FFI) sched_yield has no precondition.
+        // SAFETY: (S1) sched_yield has no precondition.
         unsafe { libc::sched_yield() };
     }
 }

@@ -47,13 +47,13 @@ fn ofd_lock(
     start: i64,
     len: i64,
 ) -> io::Result<libc::flock> {
-    // SAFETY: (S-FFI) `flock` is plain C data for which all-zero is a valid value.
+    // SAFETY: (S1) `flock` is plain C data for which all-zero is a valid value.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = kind as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
     lock.l_start = start;
     lock.l_len = len;
-    // SAFETY: (S-FFI) the kernel reads and writes only `lock`, which lives for the call; a stale `fd` is answered by EBADF.
+    // SAFETY: (S1) the kernel reads and writes only `lock`, which lives for the call; a stale `fd` is answered by EBADF.
     check(unsafe { libc::fcntl(fd, command, &mut lock) })?;
     Ok(lock)
 }

@@ -28,7 +28,7 @@ impl ProcessInfo {
         }
         ProcessInfo {
             pid: std::process::id(),
-            // SAFETY: (S-FFI) geteuid has no precondition and cannot fail.
+            // SAFETY: (S1) geteuid has no precondition and cannot fail.
             uid: unsafe { libc::geteuid() },
             start_time: start_time().unwrap_or(0),
             pid_namespace: Self::own_pid_namespace(),
@@ -62,7 +62,7 @@ pub(crate) fn wall_ns() -> u64 {
 
 pub(super) fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: (S-FFI) `now` is a valid destination; all clocks asked for exist on every Linux, so the call cannot fail.
+    // SAFETY: (S1) `now` is a valid destination; all clocks asked for exist on every Linux, so the call cannot fail.
     unsafe { libc::clock_gettime(clock, &mut now) };
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
@@ -70,7 +70,7 @@ pub(super) fn clock_ns(clock: libc::clockid_t) -> u64 {
 /// Bytes nobody can guess, for birth ids and private names.
 pub(crate) fn random_u128() -> u128 {
     let mut bytes = [0u8; 16];
-    // SAFETY: (S-FFI) the kernel writes at most `bytes.len()` bytes into `bytes`.
+    // SAFETY: (S1) the kernel writes at most `bytes.len()` bytes into `bytes`.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     if got != bytes.len() as isize {
         let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));

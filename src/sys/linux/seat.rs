@@ -19,9 +19,9 @@ pub(crate) struct Seat {
     slot: u32,
 }
 
-// SAFETY: (S-SEAT) the page is never read or written; it is only kept mapped.
+// SAFETY: (S3) the page is never read or written; it is only kept mapped.
 unsafe impl Send for Seat {}
-// SAFETY: (S-SEAT) as above.
+// SAFETY: (S3) as above.
 unsafe impl Sync for Seat {}
 
 impl Seat {
@@ -49,9 +49,9 @@ impl Seat {
     fn keep_alive(fd: &OwnedFd) -> io::Result<*mut libc::c_void> {
         // A raw mapping and not `memmap2`: it is never accessed, and a forked child must be able to forget it.
         let page = page_of(fd)?;
-        // SAFETY: (S-FFI) the advice concerns exactly the page mapped above.
+        // SAFETY: (S1) the advice concerns exactly the page mapped above.
         check(unsafe { libc::madvise(page, 4096, libc::MADV_DONTFORK) }).inspect_err(|_| {
-            // SAFETY: (S-SEAT) mapped above and known to nobody else.
+            // SAFETY: (S3) mapped above and known to nobody else.
             unsafe { libc::munmap(page, 4096) };
         })?;
         Ok(page)
@@ -70,7 +70,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        // SAFETY: (S-SEAT) the page was mapped by this process (a forked child disowns seats instead of dropping them).
+        // SAFETY: (S3) the page was mapped by this process (a forked child disowns seats instead of dropping them).
         unsafe { libc::munmap(self.page, 4096) };
     }
 }
@@ -135,7 +135,7 @@ impl Drop for Prober {
     fn drop(&mut self) {
         let fd = *self.fd.get_mut();
         if id_of(fd).is_ok_and(|found| found == self.expected) {
-            // SAFETY: (S-FFI) the number still names the registry, which only this prober opened under that number.
+            // SAFETY: (S1) the number still names the registry, which only this prober opened under that number.
             unsafe { libc::close(fd) };
         }
     }
