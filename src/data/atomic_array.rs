@@ -52,14 +52,14 @@ const MAX_BYTES: usize = isize::MAX as usize >> 8;
 /// use procshare::AtomicArray;
 ///
 /// let name = format!("doc-atomic-array-{}", std::process::id());
-/// let bins = AtomicArray::<u32>::create(&name, 1000)?; // zeros
+/// let bins = AtomicArray::create(&name, 1000, 0u32)?;
 /// let same = AtomicArray::<u32>::open(&name)?; // in any process of the user
 /// same.add(7, 2)?;
 /// same.at(7)?.fetch_max(40)?;
 /// assert_eq!(bins.get(7)?, 40);
 /// assert!(bins.get(1000).is_err());
 ///
-/// let primes = AtomicArray::anonymous([2u8, 3, 5, 7])?;
+/// let primes = AtomicArray::builder().anonymous([2u8, 3, 5, 7])?;
 /// assert_eq!(primes.iter().sum::<u8>(), 17);
 /// AtomicArray::<u32>::unlink(&name)?;
 /// # Ok::<(), procshare::Error>(())
@@ -69,17 +69,20 @@ pub struct AtomicArray<T: Atomic> {
     attached: Attached,
 }
 
-/// What a new [`AtomicArray`] holds: made from a length, or from the elements.
+/// What a new [`AtomicArray`] holds.
 ///
 /// ```
-/// # use procshare::AtomicContents;
-/// let zeros: AtomicContents<u64> = 1000.into();
-/// let given: AtomicContents<u64> = vec![1, 2, 3].into();
+/// use procshare::{AtomicArray, AtomicContents, Lifetime};
+///
+/// let name = format!("doc-atomic-contents-{}", std::process::id());
+/// let _ones = AtomicArray::builder().lifetime(Lifetime::Scoped).create(&name, AtomicContents::Filled(100, 1u16))?;
+/// let _given = AtomicArray::builder().anonymous([0.5f32, 1.5])?;
+/// # Ok::<(), procshare::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum AtomicContents<T> {
-    /// So many elements, all of them zero, `false` for `bool`.
-    Zeros(usize),
+    /// So many elements, all of the same value.
+    Filled(usize, T),
     /// These elements.
     Elements(Vec<T>),
 }
@@ -87,15 +90,9 @@ pub enum AtomicContents<T> {
 impl<T> AtomicContents<T> {
     fn len(&self) -> usize {
         match self {
-            AtomicContents::Zeros(len) => *len,
+            AtomicContents::Filled(len, _) => *len,
             AtomicContents::Elements(elements) => elements.len(),
         }
-    }
-}
-
-impl<T> From<usize> for AtomicContents<T> {
-    fn from(len: usize) -> Self {
-        AtomicContents::Zeros(len)
     }
 }
 
@@ -123,14 +120,23 @@ impl<T: Atomic> AtomicArray<T> {
         Builder::new()
     }
 
-    /// Makes the array `name`: of so many zeros, or of the elements given.
+    /// Makes the array `name` of `len` elements, all equal to `value`.
     ///
     /// # Errors
     ///
     /// [`Error::BadSize`] for no elements or more than any memory holds; [`Error::NoSpace`], before anything is allocated;
     /// see [`Builder::create_with`].
-    pub fn create(name: &str, contents: impl Into<AtomicContents<T>>) -> Result<Self> {
-        Self::builder().create(name, contents)
+    pub fn create(name: &str, len: usize, value: T) -> Result<Self> {
+        Self::builder().create(name, AtomicContents::Filled(len, value))
+    }
+
+    /// Makes the array `name` of these elements.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    pub fn create_from(name: &str, elements: &[T]) -> Result<Self> {
+        Self::builder().create(name, elements)
     }
 
     /// Opens the array `name`, with as many elements as it was made with.
@@ -147,8 +153,8 @@ impl<T: Atomic> AtomicArray<T> {
     /// # Errors
     ///
     /// See [`Builder::open_or_create_with`].
-    pub fn open_or_create(name: &str, contents: impl Into<AtomicContents<T>>) -> Result<Self> {
-        Self::builder().open_or_create(name, contents)
+    pub fn open_or_create(name: &str, len: usize, value: T) -> Result<Self> {
+        Self::builder().open_or_create(name, AtomicContents::Filled(len, value))
     }
 
     /// Makes an array without a name, for threads, forked children, and whoever receives its handle.
@@ -156,8 +162,8 @@ impl<T: Atomic> AtomicArray<T> {
     /// # Errors
     ///
     /// See [`Builder::anonymous_with`].
-    pub fn anonymous(contents: impl Into<AtomicContents<T>>) -> Result<Self> {
-        Self::builder().anonymous(contents)
+    pub fn anonymous(len: usize, value: T) -> Result<Self> {
+        Self::builder().anonymous(AtomicContents::Filled(len, value))
     }
 
     /// Removes the name; whoever is attached keeps using the array.
@@ -414,10 +420,17 @@ impl<T: Atomic> Object for AtomicArray<T> {
     fn initialise(body: &Body<'_>, contents: AtomicContents<T>) -> Result<()> {
         // Relaxed: publication by `link` orders everything before it.
         Shared::<Head>::new(body.segment, 0)?.len.store(contents.len() as u64, Relaxed);
-        if let AtomicContents::Elements(elements) = contents {
-            let cells = SharedSlice::<T::Cell>::new(body.segment, HEAD_LEN, elements.len())?;
-            for (cell, element) in cells.iter().zip(elements) {
-                cell.put(element.encode(), Relaxed);
+        let cells = SharedSlice::<T::Cell>::new(body.segment, HEAD_LEN, contents.len())?;
+        match contents {
+            // A new body is all zero, as its first cell says.
+            AtomicContents::Filled(_, value) if value.encode() == cells[0].get(Relaxed) => {}
+            AtomicContents::Filled(_, value) => {
+                cells.iter().for_each(|cell| cell.put(value.encode(), Relaxed))
+            }
+            AtomicContents::Elements(elements) => {
+                for (cell, element) in cells.iter().zip(elements) {
+                    cell.put(element.encode(), Relaxed);
+                }
             }
         }
         Ok(())

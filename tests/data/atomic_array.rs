@@ -6,24 +6,25 @@ use crate::support::{Signal, TestSpace, fork, watchdog};
 
 #[test]
 fn elements_take_the_width_of_their_type() {
-    fn check<T: Atomic>(home: &TestSpace, name: &str, width: u64) {
-        let array = AtomicArray::<T>::create(&home.path(name), 1000).unwrap();
+    fn check<T: Atomic + PartialEq>(home: &TestSpace, name: &str, width: u64, value: T) {
+        let array = AtomicArray::create(&home.path(name), 1000, value).unwrap();
+        assert!(array.iter().all(|element| element == value));
         assert_eq!(array.len(), 1000);
         assert_eq!(std::fs::metadata(home.path(name)).unwrap().len(), 256 + 64 + 1000 * width);
     }
     let home = TestSpace::new();
-    check::<bool>(&home, "bool", 1);
-    check::<u8>(&home, "u8", 1);
-    check::<i16>(&home, "i16", 2);
-    check::<f32>(&home, "f32", 4);
-    check::<i64>(&home, "i64", 8);
-    check::<f64>(&home, "f64", 8);
+    check::<bool>(&home, "bool", 1, true);
+    check::<u8>(&home, "u8", 1, 0);
+    check::<i16>(&home, "i16", 2, -3);
+    check::<f32>(&home, "f32", 4, 1.5);
+    check::<i64>(&home, "i64", 8, i64::MIN);
+    check::<f64>(&home, "f64", 8, -0.0);
 }
 
 #[test]
 fn elements_are_independent() {
     let home = TestSpace::new();
-    let array = AtomicArray::<u8>::create(&home.path("array"), 300).unwrap();
+    let array = AtomicArray::<u8>::create(&home.path("array"), 300, 0).unwrap();
     let same = AtomicArray::<u8>::open(&home.path("array")).unwrap();
     for index in 0..300 {
         same.set(index, index as u8).unwrap();
@@ -40,7 +41,7 @@ fn elements_are_independent() {
 
 #[test]
 fn bulk_operations_copy_ranges() {
-    let array = AtomicArray::anonymous([1i32, -2, 3, -4, 5]).unwrap();
+    let array = AtomicArray::builder().anonymous([1i32, -2, 3, -4, 5]).unwrap();
     assert_eq!(array.to_vec(), [1, -2, 3, -4, 5]);
     let mut two = [0; 2];
     array.read_into(3, &mut two).unwrap();
@@ -58,26 +59,26 @@ fn bulk_operations_copy_ranges() {
     assert_eq!(array.to_vec(), [1, 20, 30, -4, 5], "what is refused changes nothing");
     array.fill(9).unwrap();
     assert_eq!(array.to_vec(), [9; 5]);
-    assert_eq!(AtomicArray::anonymous(vec![true, false]).unwrap().to_vec(), [true, false]);
-    assert_eq!(AtomicArray::anonymous(&[0.5f32, 1.5][..]).unwrap().to_vec(), [0.5, 1.5]);
+    assert_eq!(AtomicArray::builder().anonymous(vec![true, false]).unwrap().to_vec(), [true, false]);
+    assert_eq!(AtomicArray::builder().anonymous(&[0.5f32, 1.5][..]).unwrap().to_vec(), [0.5, 1.5]);
 }
 
 #[test]
 fn lengths_and_indices_are_checked() {
     let home = TestSpace::new();
     for len in [0, usize::MAX, usize::MAX / 8, isize::MAX as usize / 8] {
-        let error = AtomicArray::<u64>::create(&home.path("x"), len).unwrap_err();
+        let error = AtomicArray::<u64>::create(&home.path("x"), len, 0).unwrap_err();
         assert!(
             matches!(error, Error::BadSize { what: "elements", found, .. } if found == len as u64),
             "{error}"
         );
     }
-    assert!(matches!(AtomicArray::<u64>::anonymous(vec![]), Err(Error::BadSize { .. })));
-    let error = AtomicArray::<u64>::create(&home.path("x"), 1 << 44).unwrap_err();
+    assert!(matches!(AtomicArray::<u64>::create_from(&home.path("x"), &[]), Err(Error::BadSize { .. })));
+    let error = AtomicArray::<u64>::create(&home.path("x"), 1 << 44, 1).unwrap_err();
     assert!(matches!(error, Error::NoSpace { .. }), "{error}");
     assert!(matches!(AtomicArray::<u64>::open(&home.path("x")), Err(Error::NotFound { .. })));
 
-    let array = AtomicArray::<u64>::create(&home.path("array"), 3).unwrap();
+    let array = AtomicArray::<u64>::create(&home.path("array"), 3, 0).unwrap();
     assert!(matches!(array.get(3), Err(Error::OutOfRange { start: 3, end: 4, len: 3, .. })));
     assert!(matches!(array.set(usize::MAX, 1), Err(Error::OutOfRange { .. })));
     assert!(matches!(array.add(3, 1), Err(Error::OutOfRange { .. })));
@@ -87,11 +88,11 @@ fn lengths_and_indices_are_checked() {
 #[test]
 fn other_types_kinds_and_hostile_lengths_are_refused() {
     let home = TestSpace::new();
-    let array = AtomicArray::<u32>::create(&home.path("array"), 6).unwrap();
+    let array = AtomicArray::<u32>::create(&home.path("array"), 6, 0).unwrap();
     assert!(matches!(AtomicArray::<f32>::open(&home.path("array")), Err(Error::WrongType { .. })));
     assert!(matches!(AtomicValue::<u32>::open(&home.path("array")), Err(Error::WrongKind { .. })));
     assert!(matches!(LockArray::open(&home.path("array")), Err(Error::WrongKind { .. })));
-    assert_eq!(AtomicArray::<u32>::open_or_create(&home.path("array"), 9).unwrap().len(), 6);
+    assert_eq!(AtomicArray::<u32>::open_or_create(&home.path("array"), 9, 1).unwrap().len(), 6);
     for len in [0, 7, 1 << 62, u64::MAX] {
         home.scribble("array", 0, &u64::to_ne_bytes(len));
         let error = AtomicArray::<u32>::open(&home.path("array")).unwrap_err();
@@ -105,7 +106,7 @@ fn other_types_kinds_and_hostile_lengths_are_refused() {
 #[test]
 fn a_read_only_handle_reads_and_is_refused_everything_else() {
     let home = TestSpace::new();
-    let array = AtomicArray::create(&home.path("array"), [1u16, 2, 3]).unwrap();
+    let array = AtomicArray::create_from(&home.path("array"), &[1u16, 2, 3]).unwrap();
     let reader = AtomicArray::<u16>::builder().read_only(true).open(&home.path("array")).unwrap();
     assert_eq!(reader.to_vec(), [1, 2, 3]);
     assert_eq!((reader.get(2).unwrap(), reader.at(1).unwrap().load()), (3, 2));
@@ -129,8 +130,8 @@ fn a_read_only_handle_reads_and_is_refused_everything_else() {
 #[test]
 fn adds_of_processes_all_count_in_every_width() {
     const EACH: usize = 60_000;
-    fn check<T: procshare::AtomicNumber>(one: T, as_f64: impl Fn(T) -> f64, modulus: f64) {
-        let array = AtomicArray::<T>::anonymous(17).unwrap();
+    fn check<T: procshare::AtomicNumber>(zero: T, one: T, as_f64: impl Fn(T) -> f64, modulus: f64) {
+        let array = AtomicArray::anonymous(17, zero).unwrap();
         let work = || {
             for step in 0..EACH {
                 array.add(step % 17, one).unwrap();
@@ -145,11 +146,11 @@ fn adds_of_processes_all_count_in_every_width() {
         }
     }
     let _watchdog = watchdog();
-    check(1u8, f64::from, 256.0);
-    check(1u16, f64::from, 65536.0);
-    check(1i32, f64::from, f64::INFINITY);
-    check(1u64, |sum| sum as f64, f64::INFINITY);
-    check(1f32, f64::from, f64::INFINITY);
+    check(0u8, 1u8, f64::from, 256.0);
+    check(0u16, 1u16, f64::from, 65536.0);
+    check(0i32, 1i32, f64::from, f64::INFINITY);
+    check(0u64, 1u64, |sum| sum as f64, f64::INFINITY);
+    check(0f32, 1f32, f64::from, f64::INFINITY);
 }
 
 #[test]
@@ -157,7 +158,7 @@ fn locks_of_an_array_guard_elements_of_another() {
     const EACH: usize = 20_000;
     let _watchdog = watchdog();
     let locks = LockArray::anonymous(8).unwrap();
-    let array = AtomicArray::<u64>::anonymous(8).unwrap();
+    let array = AtomicArray::<u64>::anonymous(8, 0).unwrap();
     let work = || {
         for step in 0..EACH {
             let _guard = locks.lock(step % 8).unwrap();
@@ -175,7 +176,7 @@ fn locks_of_an_array_guard_elements_of_another() {
 fn a_killed_bulk_writer_leaves_whole_elements() {
     const LEN: usize = 4096;
     let _watchdog = watchdog();
-    let array = AtomicArray::<u64>::anonymous(LEN).unwrap();
+    let array = AtomicArray::<u64>::anonymous(LEN, 0).unwrap();
     let pattern = |step: u64| step.wrapping_mul(0x0101_0101_0101_0101);
     for _ in 0..30 {
         let ready = Signal::new();
@@ -202,8 +203,8 @@ fn all_processes_agree_on_one_order() {
     const ROUNDS: u64 = 100_000;
     let _watchdog = watchdog();
     // Far apart, so that the flags are on lines of their own.
-    let flags = AtomicArray::<u64>::anonymous(64).unwrap();
-    let saw = AtomicArray::<bool>::anonymous(2 * ROUNDS as usize).unwrap();
+    let flags = AtomicArray::<u64>::anonymous(64, 0).unwrap();
+    let saw = AtomicArray::<bool>::anonymous(2 * ROUNDS as usize, false).unwrap();
     let work = |me: usize| {
         let (mine, other) = (flags.at(16 * me).unwrap(), flags.at(16 * (1 - me)).unwrap());
         let (here, there) = (flags.at(32 + 16 * me).unwrap(), flags.at(32 + 16 * (1 - me)).unwrap());
@@ -238,7 +239,7 @@ fn all_processes_agree_on_one_order() {
 
 #[test]
 fn the_handle_leads_another_process_to_the_same_array() {
-    let array = AtomicArray::<f32>::anonymous(4).unwrap();
+    let array = AtomicArray::<f32>::anonymous(4, 0.0).unwrap();
     let text = serde_json::to_string(&array).unwrap();
     fork(|| {
         let handle: Handle<AtomicArray<f32>> = serde_json::from_str(&text).unwrap();
