@@ -54,7 +54,7 @@ fn limit(limit: &sys::Limit) -> Finding {
         if limit.what.starts_with("bytes") { ByteSize(value).to_string() } else { value.to_string() }
     };
     match limit.value {
-        None => Finding::good(limit.name, format!("no limit of {}", limit.what)),
+        None => Finding::good(limit.name, format!("no limit ({})", limit.what)),
         Some(value) if value >= limit.least => {
             Finding::good(limit.name, format!("{} {}", text(value), shortened(limit.what)))
         }

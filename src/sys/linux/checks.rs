@@ -52,7 +52,7 @@ pub(crate) fn publish_by_link(path: &Path) -> io::Result<&'static str> {
         Ok(fd) => {
             let name = temporary_name(path);
             link_unnamed(fd.as_raw_fd(), &c_path(&name)?)?;
-            unlink(&c_path(&name)?)?;
+            remove(&name)?;
             Ok("O_TMPFILE and linkat")
         }
         Err(error)
@@ -60,7 +60,7 @@ pub(crate) fn publish_by_link(path: &Path) -> io::Result<&'static str> {
         {
             let name = temporary_name(path);
             open_fd(&name, libc::O_CREAT | libc::O_EXCL | libc::O_RDWR, 0o600)?;
-            unlink(&c_path(&name)?)?;
+            remove(&name)?;
             Ok("a private name and link, because it has no O_TMPFILE")
         }
         Err(error) => Err(error),
@@ -70,11 +70,7 @@ pub(crate) fn publish_by_link(path: &Path) -> io::Result<&'static str> {
 /// Whether advisory locks work in `path` the way liveness needs them: seen through other descriptions, refused to them, kept by a
 /// mapping alone, and gone with it.
 pub(crate) fn test_locks(path: &Path) -> Result<(), LockFault> {
-    let name = temporary_name(path);
-    let holder = open_fd(&name, libc::O_CREAT | libc::O_EXCL | libc::O_RDWR, 0o600)?;
-    let rest = open_fd(&name, libc::O_RDWR, 0);
-    unlink(&c_path(&name)?)?;
-    let other = rest?;
+    let (holder, other) = two_descriptions(path).or_else(|_| two_descriptions(path))?;
     set(&holder, libc::F_WRLCK)?;
     if !is_held(&other)? {
         return Err(LockFault::Broken("a byte that was just locked reads as free"));
@@ -98,6 +94,23 @@ pub(crate) fn test_locks(path: &Path) -> Result<(), LockFault> {
         return Err(LockFault::Broken("a lock outlived its holder"));
     }
     Ok(())
+}
+
+/// One file, opened twice. A collector may take the name away in between: then the next try.
+fn two_descriptions(directory: &Path) -> io::Result<(OwnedFd, OwnedFd)> {
+    let name = temporary_name(directory);
+    let one = open_fd(&name, libc::O_CREAT | libc::O_EXCL | libc::O_RDWR, 0o600)?;
+    let other = open_fd(&name, libc::O_RDWR, 0);
+    remove(&name)?;
+    Ok((one, other?))
+}
+
+/// Removes a file of this module's, unless a collector was faster.
+fn remove(path: &Path) -> io::Result<()> {
+    match unlink(&c_path(path)?) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
 }
 
 fn set(fd: &OwnedFd, kind: libc::c_int) -> io::Result<()> {
@@ -217,10 +230,15 @@ pub(crate) fn limits() -> Vec<Limit> {
         Limit {
             name: "memory.max",
             what: "bytes left to this control group",
-            value: directory::cgroup_free(),
+            value: memory_left(),
             least: 64 << 20,
         },
     ]
+}
+
+/// What the control group leaves; version 1 calls "no limit" a number that no memory reaches.
+fn memory_left() -> Option<u64> {
+    directory::cgroup_free().filter(|&bytes| bytes < 1 << 60)
 }
 
 /// The soft limit; `None` if there is none.

@@ -1,0 +1,188 @@
+//! What can be said on the command line.
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use procshare::Trust;
+
+use crate::address::Space;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, and all is well
+  1  a problem was found, or something could not be done
+  2  the command line is wrong";
+
+/// Look at the shared memory of your programs, clean it, and see it work.
+///
+/// Objects live in spaces. A space is a directory: one of yours, called by its name, or any other, called by its path.
+#[derive(Parser)]
+#[command(name = "procshare", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Ls(Ls),
+    Show(Show),
+    Rm(Rm),
+    Gc(Gc),
+    Doctor(Doctor),
+}
+
+/// Where to look.
+#[derive(ClapArgs, Clone, Default)]
+pub(crate) struct SpaceArgs {
+    /// The space: a name, or the path of a directory (with a slash in it)
+    #[arg(long, value_name = "NAME|/DIR", value_parser = Space::parse)]
+    pub(crate) space: Option<Space>,
+
+    /// Whom to trust in a space called by its path: owner, group, user=UID, or anyone
+    #[arg(long, value_name = "WHOM", value_parser = parse_trust)]
+    pub(crate) trust: Option<Trust>,
+}
+
+/// List the objects of a space, or of all your spaces: kind, type, size, who is attached, who holds what
+///
+/// Whoever is attached is alive: the system ends an attachment with its process. Looking leaves no trace: nothing is
+/// written, and no space is joined.
+#[derive(ClapArgs)]
+#[command(after_help = "\
+Examples:
+  procshare ls                          everything in all your spaces
+  procshare ls jobs                     the space 'jobs'
+  procshare ls /srv/shared --trust group
+  procshare ls --json | jq '.spaces[].objects[] | select(.attached == [])'")]
+pub(crate) struct Ls {
+    /// The space, as for --space
+    #[arg(value_name = "SPACE", value_parser = Space::parse, conflicts_with = "space")]
+    pub(crate) positional: Option<Space>,
+
+    #[command(flatten)]
+    pub(crate) place: SpaceArgs,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Show all there is to know of an object: header, users, holder, waiters, state
+#[derive(ClapArgs)]
+#[command(after_help = "\
+Examples:
+  procshare show jobs                   the object 'jobs' of the space 'default'
+  procshare show work/jobs              the object 'jobs' of the space 'work'
+  procshare show /srv/shared/jobs       the object 'jobs' of the space in /srv/shared
+  procshare show @1f0c77d2              an anonymous object, as ls prints it")]
+pub(crate) struct Show {
+    /// The object: NAME, SPACE/NAME, /DIR/NAME, or @ and the beginning of an anonymous object's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    #[command(flatten)]
+    pub(crate) place: SpaceArgs,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Remove objects by name, damaged ones too
+///
+/// What somebody is attached to is not removed without --force. With it, only the name goes: whoever is attached keeps
+/// using the object, and whoever comes later makes another one.
+#[derive(ClapArgs)]
+#[command(after_help = "\
+Examples:
+  procshare rm jobs results
+  procshare rm --space work jobs
+  procshare rm --force /srv/shared/jobs --trust group")]
+pub(crate) struct Rm {
+    /// The objects, as for show
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+
+    /// Remove even what somebody is attached to
+    #[arg(short, long)]
+    pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) place: SpaceArgs,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Remove what the dead left: scoped objects without users, and unfinished files; never a named object
+///
+/// The library does the same whenever a process enters a space.
+#[derive(ClapArgs)]
+#[command(after_help = "\
+Examples:
+  procshare gc                          all your spaces
+  procshare gc --space work")]
+pub(crate) struct Gc {
+    #[command(flatten)]
+    pub(crate) place: SpaceArgs,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Check system, limits, file systems and spaces, and say what to do about each finding
+///
+/// Makes and removes small files in the directories it checks, to see whether publication and locks work there.
+/// Exits with 1 if something does not work; warnings count only with --strict.
+#[derive(ClapArgs)]
+#[command(after_help = "\
+Examples:
+  procshare doctor                      the machine and all your spaces
+  procshare doctor --space /srv/shared --trust group
+  procshare doctor --json | jq '.findings[] | select(.level != \"good\")'")]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) place: SpaceArgs,
+
+    /// Exit with 1 for warnings, too
+    #[arg(long)]
+    pub(crate) strict: bool,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn parse_trust(text: &str) -> Result<Trust, String> {
+    match text {
+        "owner" => Ok(Trust::Owner),
+        "group" => Ok(Trust::Group),
+        "anyone" => Ok(Trust::Anyone),
+        _ => match text.strip_prefix("user=").map(str::parse) {
+            Some(Ok(uid)) => Ok(Trust::User(uid)),
+            _ => Err("use owner, group, user=UID (a number), or anyone".into()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_declarations_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn trust_is_read_as_the_message_says() {
+        assert_eq!(parse_trust("user=1000"), Ok(Trust::User(1000)));
+        assert_eq!(parse_trust("group"), Ok(Trust::Group));
+        for wrong in ["", "user", "user=", "user=root", "user=-1", "Owner"] {
+            assert!(parse_trust(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

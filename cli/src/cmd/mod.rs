@@ -1,0 +1,23 @@
+//! One module for each subcommand.
+
+mod doctor;
+mod gc;
+mod ls;
+mod rm;
+mod show;
+
+use anyhow::Result;
+
+use crate::args::{Args, Command};
+use crate::output::Verdict;
+
+/// Does what the command line says.
+pub(crate) fn run(args: Args) -> Result<Verdict> {
+    match args.command {
+        Command::Ls(args) => ls::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Rm(args) => rm::run(&args),
+        Command::Gc(args) => gc::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    }
+}
