@@ -205,6 +205,16 @@ pub enum Error {
         /// How many participants it can have at once.
         capacity: u32,
     },
+    /// As many waiters as the object has room for.
+    #[error(
+        "'{object}' has {limit} waiters, and room for no more: let fewer wait at once, or make it with more room"
+    )]
+    TooManyWaiters {
+        /// Space and name.
+        object: String,
+        /// How many can wait at once.
+        limit: u64,
+    },
     /// A file system whose advisory locks do not work, so that nobody's death could be noticed.
     #[error(
         "the file system of {path} does not keep advisory locks ({detail}): use a memory file system such as /dev/shm, or a local disk"

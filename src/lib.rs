@@ -25,5 +25,6 @@ pub use error::{Error, Result};
 pub use participant::{Builder, Collected, Handle, Object, ParticipantId, Space, SpaceBuilder};
 pub use shm::plain::Plain;
 pub use shm::{Kind, Lifetime};
+pub use sync::{Event, Reset};
 pub use sync::{Lock, LockArray, LockError, LockGuard, LockRef, OwnerDied, ReleaseError};
 pub use sys::Trust;

@@ -52,6 +52,8 @@ kinds! {
     SharedMemory = 7, "SharedMemory";
     /// [`ShareableList`](crate::ShareableList).
     ShareableList = 8, "ShareableList";
+    /// [`Event`](crate::Event).
+    Event = 13, "Event";
 }
 
 impl fmt::Display for Kind {

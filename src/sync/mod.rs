@@ -4,14 +4,19 @@
 //! |---|---|---|
 //! | [`Lock`] | [`lock_word`] | acquirers are told, one recovers; see there |
 //! | [`LockArray`] | a count, [`lock_word`]s | the same for each lock |
+//! | [`Event`] | [`event_word`], [`waiters`] | nothing to recover; a signal taken by the dead goes to the next |
 
+mod event;
 mod event_count;
+mod event_word;
 mod lock;
 mod lock_array;
 mod lock_word;
 mod outcome;
 mod wait;
+mod waiters;
 
+pub use event::{Event, Reset};
 pub use lock::{Lock, LockGuard, ReleaseError};
 pub use lock_array::{LockArray, LockRef};
 pub use outcome::{LockError, OwnerDied};

@@ -91,6 +91,11 @@ impl<'a, H: Host> Patience<'a, H> {
         word.bits() == expected
     }
 
+    /// Whether this waiter is the one that looks often; the others leave costly looks to it.
+    pub(crate) fn is_on_watch(&self) -> bool {
+        self.on_watch
+    }
+
     /// Whether the deadline has passed.
     pub(crate) fn is_over(&self) -> bool {
         self.deadline.is_over()
