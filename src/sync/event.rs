@@ -1,6 +1,7 @@
 //! `Event`: a flag to wait for.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::event_word::EventWord;
@@ -8,9 +9,12 @@ use super::wait::Patience;
 use super::waiters::{Entry, Full, Roll, Round, Unclaimed, Waiters};
 use crate::atomic::{AtomicU32, Ordering};
 use crate::error::{Error, Result};
-use crate::participant::{Attached, Body, Builder, Expect, Handle, Host, Object, Plan, PlanFault, sealed};
+use crate::participant::{
+    Attached, Body, Builder, Expect, Fact, Handle, Host, Object, Plan, PlanFault, RawFacts, sealed,
+};
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
+use crate::shm::segment::Segment;
 use crate::shm::view::{Shared, SharedSlice, Word};
 use crate::time::Deadline;
 
@@ -200,7 +204,7 @@ impl Event {
     /// Whether it is set now. One load; works through read-only handles.
     #[inline]
     pub fn is_set(&self) -> bool {
-        if self.entries.is_empty() { self.words.manual.look().is_set() } else { self.entries[0].is_signal() }
+        is_set(&self.words, &self.entries)
     }
 
     /// What ends its being set.
@@ -238,6 +242,20 @@ impl Event {
         if self.entries.is_empty() { Ok(self.is_set()) } else { self.wait_until(Deadline::Now) }
     }
 
+    /// The state of the event in `segment`, for whoever inspects it.
+    pub(crate) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
+        let (words, entries) = locate(segment)?;
+        let mut facts = vec![("set", Fact::Flag(is_set(&words, &entries)))];
+        if entries.is_empty() {
+            facts.push(("reset", Fact::Text("manual".into())));
+            facts.push(("waiters", Fact::Flag(words.manual.has_sleepers())));
+        } else {
+            facts.push(("reset", Fact::Text("auto".into())));
+            facts.push(("waiting", Entry::facts(&entries)));
+        }
+        Ok(facts)
+    }
+
     fn wait_until(&self, deadline: Deadline) -> Result<bool> {
         let before = self.words.manual.look();
         if self.entries.is_empty() && before.is_set() {
@@ -267,6 +285,23 @@ impl Event {
             host,
             me,
         })
+    }
+}
+
+/// The words of the event in `segment`.
+fn locate(segment: &Arc<Segment>) -> Result<(Shared<EventWords>, SharedSlice<Entry>)> {
+    let words: Shared<EventWords> = Shared::new(segment, 0)?;
+    // Relaxed: written before the segment was published.
+    let len = if words.auto.load(Ordering::Relaxed) == 1 { 1 + WAITERS } else { 0 };
+    Ok((words, SharedSlice::new(segment, size_of::<EventWords>(), len)?))
+}
+
+/// Whether an event with these words is set.
+#[inline]
+fn is_set(words: &EventWords, entries: &[Entry]) -> bool {
+    match entries.first() {
+        None => words.manual.look().is_set(),
+        Some(signal) => signal.is_signal(),
     }
 }
 
@@ -362,10 +397,7 @@ impl Object for Event {
     }
 
     fn attach(attached: Attached) -> Result<Self> {
-        let words: Shared<EventWords> = Shared::new(&attached.segment, 0)?;
-        // Relaxed: written before the segment was published.
-        let len = if words.auto.load(Ordering::Relaxed) == 1 { 1 + WAITERS } else { 0 };
-        let entries = SharedSlice::new(&attached.segment, size_of::<EventWords>(), len)?;
+        let (words, entries) = locate(&attached.segment)?;
         Ok(Event { words, entries, attached })
     }
 

@@ -108,6 +108,11 @@ impl EventCount {
         }
     }
 
+    /// Whether a notifier would have to wake somebody. A hint.
+    pub(crate) fn has_sleepers(&self) -> bool {
+        self.word.load(Relaxed) & SLEEPERS != 0
+    }
+
     #[cold]
     fn notify_slow(&self, host: &impl Host, count: u32) {
         if count == 0 {

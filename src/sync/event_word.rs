@@ -60,7 +60,7 @@ impl Seen {
 
 impl EventWord {
     /// An event outside any segment, not set.
-    #[cfg(any(loom, test))]
+    #[cfg(loom)]
     pub(crate) fn new() -> Self {
         EventWord { state: AtomicU64::new(0), sleepers: EventCount::new(), reserved: AtomicU32::new(0) }
     }
@@ -117,6 +117,11 @@ impl EventWord {
                 return self.happened_since(before);
             }
         }
+    }
+
+    /// Whether somebody may be asleep. A hint.
+    pub(crate) fn has_sleepers(&self) -> bool {
+        self.sleepers.has_sleepers()
     }
 
     fn happened_since(&self, before: Seen) -> bool {

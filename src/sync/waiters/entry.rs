@@ -22,10 +22,10 @@
 //! tells apart what one participant does in one entry at different times.
 
 use crate::atomic::{AtomicU64, Ordering::*};
+use crate::participant::{Fact, ParticipantId};
 use crate::shm::view::Word;
 
 const ID: u64 = (1 << 30) - 1;
-const PHASE: u64 = 3 << 30;
 const NUMBER: u64 = ((1 << 28) - 1) << 32;
 const HOP: u64 = 3 << 60;
 const PARKED: u64 = 1 << 62;
@@ -149,9 +149,12 @@ pub(crate) struct Entry {
 unsafe impl Word for Entry {}
 
 impl Entry {
-    #[cfg(test)]
-    pub(super) fn new() -> Self {
-        Entry { word: AtomicU64::new(0), ticket: AtomicU64::new(0) }
+    /// Who waits, and whose grant is on its way, for whoever inspects the list.
+    pub(crate) fn facts(entries: &[Entry]) -> Fact<ParticipantId> {
+        let at_work =
+            |state: &State| matches!(state.phase(), Phase::Waiting | Phase::Granted) && state.id() != 0;
+        let ids = entries.iter().map(Entry::state).filter(at_work).map(|state| Fact::participant(state.id()));
+        Fact::List(ids.collect())
     }
 
     pub(super) fn state(&self) -> State {

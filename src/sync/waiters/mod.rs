@@ -31,8 +31,6 @@
 
 mod entry;
 mod pass;
-#[cfg(all(test, not(loom)))]
-mod tests;
 
 use entry::{Phase, State};
 
@@ -62,16 +60,6 @@ pub(crate) struct Roll {
 unsafe impl Word for Roll {}
 
 impl Roll {
-    #[cfg(test)]
-    fn new() -> Self {
-        Roll {
-            next: AtomicU64::new(0),
-            used: AtomicU64::new(0),
-            watch: AtomicU32::new(0),
-            reserved: AtomicU32::new(0),
-        }
-    }
-
     /// Whether nobody waits, for certain: one load.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {

@@ -1,0 +1,4 @@
+//! What the synchronisation objects promise, seen through the public interface.
+
+mod event;
+mod support;
