@@ -275,6 +275,9 @@ pub enum Error {
     /// Somebody alive holds what was asked for.
     #[error("somebody alive holds it: try again, or use the waiting form")]
     WouldBlock,
+    /// The queue is closed: nothing can be put any more, and what was put has been delivered.
+    #[error("the queue is closed")]
+    Closed,
     /// The timeout passed.
     #[error("the timeout passed: wait longer, or find out who holds it with `procshare show`")]
     TimedOut,

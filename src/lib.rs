@@ -11,6 +11,7 @@ mod error;
 pub mod inspect;
 mod park;
 mod participant;
+mod queue;
 pub mod shm;
 mod sync;
 mod sys;
@@ -23,6 +24,7 @@ pub use data::{Array, ArrayGuard, ArrayInit, Value, ValueGuard, ValueInPlaceGuar
 pub use data::{Atomic, AtomicArray, AtomicBits, AtomicContents, AtomicNumber, AtomicRef, AtomicValue};
 pub use error::{Error, Result};
 pub use participant::{Builder, Collected, Handle, Object, ParticipantId, Space, SpaceBuilder};
+pub use queue::{DEFAULT_QUEUE_CAPACITY, GetError, Peeked, PutError, Queue, Reservation};
 pub use shm::plain::Plain;
 pub use shm::{Kind, Lifetime};
 pub use sync::{Event, Reset};

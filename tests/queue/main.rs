@@ -1,0 +1,3 @@
+//! What queues promise, seen through the public interface.
+
+mod plain;
