@@ -169,6 +169,20 @@ pub enum Error {
         /// Elements given.
         found: usize,
     },
+    /// A value that is longer than the place it shall go to.
+    #[error(
+        "'{object}' has room for {room} bytes at {at}, {found} were given: give fewer, or make it with more room"
+    )]
+    TooLong {
+        /// Space and name.
+        object: String,
+        /// Which place.
+        at: String,
+        /// Bytes there is room for.
+        room: usize,
+        /// Bytes given.
+        found: usize,
+    },
     /// The system refused access.
     #[error(
         "no permission to {action} '{object}' ({path}): run as its owner, or create the space with a wider trust (group, user, anyone)"

@@ -19,7 +19,7 @@ mod time;
 
 pub use bytemuck;
 pub use cause::Cause;
-pub use data::{AdoptedMemory, RawBytes, SharedMemory};
+pub use data::{AdoptedList, AdoptedMemory, Item, RawBytes, ShareableList, SharedMemory};
 pub use data::{Array, ArrayGuard, ArrayInit, Value, ValueGuard, ValueInPlaceGuard};
 pub use data::{Atomic, AtomicArray, AtomicBits, AtomicContents, AtomicNumber, AtomicRef, AtomicValue};
 pub use error::{Error, Result};
