@@ -1,9 +1,12 @@
 //! What can be said on the command line.
 
+use std::path::PathBuf;
+
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use procshare::Trust;
 
 use crate::address::Space;
+use crate::demo::MOST_WORKERS;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -28,6 +31,9 @@ pub(crate) enum Command {
     Rm(Rm),
     Gc(Gc),
     Doctor(Doctor),
+    Demo(Demo),
+    #[command(hide = true)]
+    DemoWorker(DemoWorker),
 }
 
 /// Where to look.
@@ -152,6 +158,49 @@ pub(crate) struct Doctor {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Tally text files with worker processes over shared memory, and check the sum against a count in one process
+///
+/// The workers take files off a shared counter and commit each file's counts in one step that no death can tear. Killed
+/// workers are replaced, and no file is lost or counted twice. Directories are searched for text files; hidden ones
+/// and what .gitignore names are left out. Exits with 1 if the two counts differ.
+#[derive(ClapArgs)]
+#[command(after_help = "\
+Examples:
+  procshare demo                        the text files below this directory
+  procshare demo src README.md --workers 8
+  procshare demo --kill --seed 7        kill workers while they count
+  procshare demo --json | jq .words")]
+pub(crate) struct Demo {
+    /// Files and directories; the current directory if none is named
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// How many worker processes; as many as there are processors, unless said
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MOST_WORKERS as i64))]
+    pub(crate) workers: Option<u8>,
+
+    /// Kill workers (SIGKILL) at random moments
+    #[arg(long)]
+    pub(crate) kill: bool,
+
+    /// Where the random moments begin; printed, so that a run can be repeated
+    #[arg(long, value_name = "S", requires = "kill")]
+    pub(crate) seed: Option<u64>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One worker of the demo; started by it.
+#[derive(ClapArgs)]
+pub(crate) struct DemoWorker {
+    /// Which of the workers it is
+    pub(crate) index: usize,
+    /// The shared objects
+    pub(crate) plan: String,
 }
 
 fn parse_trust(text: &str) -> Result<Trust, String> {

@@ -3,6 +3,7 @@
 mod address;
 mod args;
 mod cmd;
+mod demo;
 mod output;
 
 use std::process::ExitCode;

@@ -19,5 +19,7 @@ pub(crate) fn run(args: Args) -> Result<Verdict> {
         Command::Rm(args) => rm::run(&args),
         Command::Gc(args) => gc::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Demo(args) => crate::demo::run(&args),
+        Command::DemoWorker(args) => crate::demo::work(&args),
     }
 }
