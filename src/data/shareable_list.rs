@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::adopted_list::AdoptedList;
 use super::item::Item;
 use super::list_body::{ListBody, ListRecord, Place};
-use super::value::Held;
+use super::value::{Held, timed_out};
 use crate::error::{Error, Result};
 use crate::participant::{
     Attached, Body, Builder, Expect, Fact, Handle, Object, Plan, PlanFault, RawFacts, sealed,
@@ -146,7 +147,7 @@ impl ShareableList {
             crate::atomic::pause();
         }
         if self.attached.member.may_write() {
-            let _held = self.hold(record, "read it")?;
+            let _held = self.hold(record, Deadline::Never, "read it")?;
             return self.read_held(index, record, place);
         }
         loop {
@@ -164,10 +165,25 @@ impl ShareableList {
     /// [`Error::OutOfRange`]; [`Error::TooLong`] if the item has less room; [`Error::ReadOnly`]; [`Error::Deadlock`] inside an
     /// [`update`](Self::update) of the same item.
     pub fn set(&self, index: usize, item: impl Into<Item>) -> Result<()> {
-        let (record, place) = self.find(index)?;
-        let item = item.into();
-        let _held = self.hold(record, "set an item")?;
-        self.commit(index, record, place, &item)
+        self.set_until(index, item.into(), Deadline::Never)
+    }
+
+    /// As [`set`](Self::set), unless somebody alive is writing the item.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WouldBlock`], and as [`set`](Self::set).
+    pub fn try_set(&self, index: usize, item: impl Into<Item>) -> Result<()> {
+        self.set_until(index, item.into(), Deadline::Now)
+    }
+
+    /// As [`set`](Self::set), waiting at most `timeout` for whoever is writing the item.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`], and as [`set`](Self::set).
+    pub fn set_timeout(&self, index: usize, item: impl Into<Item>, timeout: Duration) -> Result<()> {
+        self.set_until(index, item.into(), Deadline::after(timeout)).map_err(timed_out)
     }
 
     /// Replaces an item by what `change` makes of it; nobody writes the item meanwhile. A panic in `change` leaves it as it was.
@@ -176,10 +192,30 @@ impl ShareableList {
     ///
     /// As [`set`](Self::set) and [`get`](Self::get).
     pub fn update<R: Into<Item>>(&self, index: usize, change: impl FnOnce(Item) -> R) -> Result<()> {
-        let (record, place) = self.find(index)?;
-        let _held = self.hold(record, "update an item")?;
-        let item = change(self.read_held(index, record, place)?).into();
-        self.commit(index, record, place, &item)
+        self.update_until(index, change, Deadline::Never)
+    }
+
+    /// As [`update`](Self::update), unless somebody alive is writing the item.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WouldBlock`], and as [`update`](Self::update).
+    pub fn try_update<R: Into<Item>>(&self, index: usize, change: impl FnOnce(Item) -> R) -> Result<()> {
+        self.update_until(index, change, Deadline::Now)
+    }
+
+    /// As [`update`](Self::update), waiting at most `timeout` for whoever is writing the item.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`], and as [`update`](Self::update).
+    pub fn update_timeout<R: Into<Item>>(
+        &self,
+        index: usize,
+        timeout: Duration,
+        change: impl FnOnce(Item) -> R,
+    ) -> Result<()> {
+        self.update_until(index, change, Deadline::after(timeout)).map_err(timed_out)
     }
 
     /// How many bytes an item has room for.
@@ -267,10 +303,33 @@ impl ShareableList {
         Ok((record, place))
     }
 
+    fn set_until(&self, index: usize, item: Item, deadline: Deadline) -> Result<()> {
+        let (record, place) = self.find(index)?;
+        let _held = self.hold(record, deadline, "set an item")?;
+        self.commit(index, record, place, &item)
+    }
+
+    fn update_until<R: Into<Item>>(
+        &self,
+        index: usize,
+        change: impl FnOnce(Item) -> R,
+        deadline: Deadline,
+    ) -> Result<()> {
+        let (record, place) = self.find(index)?;
+        let _held = self.hold(record, deadline, "update an item")?;
+        let item = change(self.read_held(index, record, place)?).into();
+        self.commit(index, record, place, &item)
+    }
+
     /// Takes an item's lock. A dead holder left nothing to repair: it committed, or it did not.
-    fn hold<'a>(&'a self, record: &'a ListRecord, action: &'static str) -> Result<Held<'a>> {
+    fn hold<'a>(
+        &'a self,
+        record: &'a ListRecord,
+        deadline: Deadline,
+        action: &'static str,
+    ) -> Result<Held<'a>> {
         let parts = Parts { word: &record.value.lock, attached: &self.attached };
-        let (owner, entry) = parts.own(Deadline::Never, action)?;
+        let (owner, entry) = parts.own(deadline, action)?;
         if let Entry::Inconsistent(_) = entry {
             parts.word.make_consistent();
         }

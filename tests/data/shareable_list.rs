@@ -1,6 +1,7 @@
 //! `ShareableList`: items of changing types, ours and CPython's.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use procshare::{Error, Handle, Item, ShareableList, SharedMemory};
 
@@ -182,7 +183,14 @@ fn a_change_that_dies_or_panics_changes_nothing() {
     ready.wait();
     assert_eq!(list.get(0).unwrap(), "old".into(), "reading waits for nobody");
     list.set(1, 2).unwrap();
+    let soon = Duration::from_millis(5);
+    assert!(matches!(list.try_set(0, 1), Err(Error::WouldBlock)));
+    assert!(matches!(list.try_update(0, |item| item), Err(Error::WouldBlock)));
+    assert!(matches!(list.set_timeout(0, 1, soon), Err(Error::TimedOut)));
+    assert!(matches!(list.set_timeout(0, 1, Duration::ZERO), Err(Error::TimedOut)));
+    assert!(matches!(list.update_timeout(0, soon, |item| item), Err(Error::TimedOut)));
     child.kill();
+    list.try_update(0, |item| item).unwrap();
     assert_eq!(list.get(0).unwrap(), "old".into());
     list.set(0, "new").unwrap();
 
