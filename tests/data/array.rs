@@ -98,6 +98,39 @@ fn more_guards_than_entries_is_an_error_and_no_hang() {
 }
 
 #[test]
+fn dead_holders_use_up_no_guards() {
+    let array = Array::builder().anonymous(ArrayInit::filled(100, 1u8).max_len(120).guards(2)).unwrap();
+    for start in [10, 30, 50, 12, 70] {
+        let _ = in_child(|| {
+            let mut guard = array.lock(start..start + 5).or_else(LockError::into_guard).unwrap();
+            guard[0] = 2;
+            kill_myself()
+        });
+    }
+    // Two living holders find room, and the neighbours of the dead are untouched.
+    let guards = [array.lock(0..5).unwrap(), array.lock(90..).unwrap()];
+    assert!(matches!(array.try_lock(5..6), Err(LockError::Failed(Error::TooManyGuards { limit: 2, .. }))));
+    for start in [10, 30, 50, 70] {
+        assert!(matches!(array.get(start), Err(Error::RangeOwnerDied { cause: Cause::Died, .. })));
+    }
+    assert_eq!(array.get(9).unwrap() + array.get(80).unwrap(), 2);
+    drop(guards);
+    // A range that names all of them repairs all of them.
+    let Err(LockError::OwnerDied(outcome)) = array.lock(..) else { panic!("not told") };
+    let mut guard = outcome.into_guard();
+    guard.fill(1);
+    guard.make_consistent().unwrap();
+    drop(guard);
+    assert_eq!(array.to_vec().unwrap(), vec![1; 100]);
+    let _ = in_child(|| {
+        array.grow(110, 1).unwrap();
+        kill_myself()
+    });
+    array.grow(120, 1).unwrap();
+    assert_eq!(array.lock(..).unwrap().to_vec(), vec![1; 120]);
+}
+
+#[test]
 fn death_in_a_range_is_told_there_and_nowhere_else() {
     let name = format!("array-death-{}", std::process::id());
     let array = Array::create(&name, 100, 1u64).unwrap();

@@ -33,9 +33,9 @@ unsafe impl Word for ArrayHead {}
 documented_layout!(ArrayHead { gate, len, capacity, epoch, stripes, entries, reserved });
 
 /// The most ranges that can be locked at once, by option.
-pub(super) const MAX_ENTRIES: usize = 4096;
+pub(super) const MAX_GUARDS: usize = 4096;
 /// Unless said: as many as there are elements, up to this.
-pub(super) const DEFAULT_ENTRIES: usize = 64;
+pub(super) const DEFAULT_GUARDS: usize = 64;
 const MAX_STRIPES: usize = 16;
 /// Elements start on a cache line; the largest alignment a type may have is that of the body.
 pub(super) const MAX_ALIGN: usize = 256;
@@ -53,10 +53,12 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout of an array with room for `capacity` elements of `size` bytes; `None` if no address space has so much room.
-    pub(super) fn new(capacity: usize, entries: usize, size: usize, align: usize) -> Option<Self> {
+    /// The layout of an array with room for `capacity` elements of `size` bytes, of which `guards` ranges can be locked at
+    /// once; `None` if no address space has so much room.
+    pub(super) fn new(capacity: usize, guards: usize, size: usize, align: usize) -> Option<Self> {
         let stripes = (capacity / 8).clamp(1, MAX_STRIPES).next_power_of_two().min(MAX_STRIPES);
-        Self::with(capacity, stripes, entries, size, align)
+        // One entry more than guards: see `room`.
+        Self::with(capacity, stripes, guards + 1, size, align)
     }
 
     fn with(capacity: usize, stripes: usize, entries: usize, size: usize, align: usize) -> Option<Self> {
@@ -106,7 +108,7 @@ impl Parts {
         let (stripes, entries) = (head.stripes.load(Relaxed) as usize, head.entries.load(Relaxed) as usize);
         let sane = (1..=MAX_STRIPES).contains(&stripes)
             && stripes.is_power_of_two()
-            && (1..=MAX_ENTRIES).contains(&entries)
+            && (2..=MAX_GUARDS + 1).contains(&entries)
             && capacity > 0;
         let layout = Layout::with(capacity, stripes, entries, size, align)
             .filter(|layout| sane && layout.total == segment.body().1)
@@ -144,7 +146,7 @@ impl Parts {
 }
 
 /// Refuses sizes that no array can have.
-pub(super) fn check_sizes<T>(len: usize, capacity: usize, entries: usize) -> Result<(), PlanFault> {
+pub(super) fn check_sizes<T>(len: usize, capacity: usize, guards: usize) -> Result<(), PlanFault> {
     let fault = |what, found: usize, expected: String| Err(PlanFault { what, found: found as u64, expected });
     let align = align_of::<T>();
     if size_of::<T>() == 0 {
@@ -159,8 +161,8 @@ pub(super) fn check_sizes<T>(len: usize, capacity: usize, entries: usize) -> Res
     if align > MAX_ALIGN {
         return fault("bytes of alignment", align, format!("at most {MAX_ALIGN}"));
     }
-    if !(1..=MAX_ENTRIES).contains(&entries) {
-        return fault("guards", entries, format!("1 to {MAX_ENTRIES}"));
+    if !(1..=MAX_GUARDS).contains(&guards) {
+        return fault("guards", guards, format!("1 to {MAX_GUARDS}"));
     }
     Ok(())
 }

@@ -86,7 +86,7 @@ impl Core {
                 Err(obstacle) => obstacle,
             };
             let Obstacle::Entry(entry, seen) = obstacle else {
-                let limit = self.parts.layout.entries;
+                let limit = self.most_guards();
                 return Err(Error::TooManyGuards { object: self.attached.object(), limit });
             };
             if waiting.as_ref().is_none_or(|(at, _)| !std::ptr::eq(*at, entry)) {
@@ -117,7 +117,7 @@ impl Core {
             if let Some((entry, seen)) = held {
                 return Err(Obstacle::Entry(entry, seen));
             }
-            let entry = table.prepare(range).ok_or(Obstacle::Full)?;
+            let entry = self.vacancy(range).ok_or(Obstacle::Full)?;
             entry.enter(owner, &self.parts.head.epoch);
             Ok(entry)
         })
@@ -169,7 +169,7 @@ impl Core {
         match turn {
             Turn::Again => Ok(()),
             Turn::HolderGone => {
-                entry.tear(seen, self.attached.member.host());
+                self.bury(entry, seen);
                 Ok(())
             }
             other => Err(self.failed(other, deadline, seen.holder())),
@@ -220,7 +220,7 @@ impl Core {
                     || self.mark_torn(index..index + 1)
             })?;
             if !marked {
-                let limit = self.parts.layout.entries;
+                let limit = self.most_guards();
                 return Err(Error::TooManyGuards { object: self.attached.object(), limit });
             }
         }
@@ -322,13 +322,26 @@ impl Core {
         if !self.attached.member.may_write() {
             return self.read_patiently(range, to, deadline);
         }
-        let claim = self.claim(range, deadline, "read it")?;
+        let claim = self.whole_claim(range, deadline, "read it")?;
+        self.parts.elements.load(claim.range.start * self.size, to);
+        Ok(())
+    }
+
+    /// A claim of a range that is not torn. Being told of a torn one needs no room in the table.
+    pub(super) fn whole_claim(
+        &self,
+        range: Range<usize>,
+        deadline: Deadline,
+        action: &'static str,
+    ) -> Result<Claim<'_>> {
+        self.attached.member.join(|| self.attached.object(), action)?;
+        if let Some(torn) = self.torn_in(&range) {
+            return Err(self.owner_died(&torn));
+        }
+        let claim = self.claim(range, deadline, action)?;
         match &claim.torn {
+            None => Ok(claim),
             Some(torn) => Err(self.owner_died(torn)),
-            None => {
-                self.parts.elements.load(claim.range.start * self.size, to);
-                Ok(())
-            }
         }
     }
 

@@ -6,6 +6,7 @@
 mod body;
 mod claims;
 mod guard;
+mod room;
 mod stripe;
 mod table;
 
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 pub use guard::ArrayGuard;
 
-use self::body::{DEFAULT_ENTRIES, Layout, Parts, check_sizes};
+use self::body::{DEFAULT_GUARDS, Layout, Parts, check_sizes};
 use self::claims::{Claim, Core};
 use crate::cause::Cause;
 use crate::error::{Error, Result};
@@ -126,9 +127,9 @@ impl<T: Plain> ArrayInit<T> {
     fn layout(&self) -> Result<Layout, PlanFault> {
         let len = self.len();
         let capacity = self.max_len.unwrap_or(len);
-        let entries = self.guards.unwrap_or(capacity.clamp(1, DEFAULT_ENTRIES));
-        check_sizes::<T>(len, capacity, entries)?;
-        Layout::new(capacity, entries, size_of::<T>(), align_of::<T>()).ok_or_else(|| PlanFault {
+        let guards = self.guards.unwrap_or(capacity.clamp(1, DEFAULT_GUARDS));
+        check_sizes::<T>(len, capacity, guards)?;
+        Layout::new(capacity, guards, size_of::<T>(), align_of::<T>()).ok_or_else(|| PlanFault {
             what: "elements",
             found: capacity as u64,
             expected: "less than the address space holds".into(),
@@ -265,7 +266,7 @@ impl<T: Plain> Array<T> {
     ///
     /// As [`set`](Self::set).
     pub fn update<R>(&self, index: usize, change: impl FnOnce(&mut T) -> R) -> Result<R> {
-        let claim = self.whole_claim(index..index + 1, Deadline::Never, "change it")?;
+        let claim = self.core.whole_claim(index..index + 1, Deadline::Never, "change it")?;
         let mut value = self.read_held(index)?;
         let result = change(&mut value);
         self.core.parts.elements.store(index * size_of::<T>(), bytemuck::bytes_of(&value));
@@ -339,7 +340,7 @@ impl<T: Plain> Array<T> {
         if range.is_empty() {
             return Ok(());
         }
-        let _claim = self.whole_claim(range, Deadline::Never, "change it")?;
+        let _claim = self.core.whole_claim(range, Deadline::Never, "change it")?;
         self.core.parts.elements.store(start * size_of::<T>(), bytemuck::cast_slice(from));
         Ok(())
     }
@@ -354,7 +355,7 @@ impl<T: Plain> Array<T> {
         if range.is_empty() {
             return Ok(());
         }
-        let claim = self.whole_claim(range, Deadline::Never, "change it")?;
+        let claim = self.core.whole_claim(range, Deadline::Never, "change it")?;
         for index in claim.range.clone() {
             self.core.parts.elements.store(index * size_of::<T>(), bytemuck::bytes_of(&value));
         }
@@ -430,9 +431,8 @@ impl<T: Plain> Array<T> {
         if len <= old {
             return Ok(());
         }
-        // The elements behind the end serve as the lock of growing; what a dead grower left there is nobody's data.
-        let mut claim = self.core.claim(old..capacity, Deadline::Never, "grow it")?;
-        claim.mend()?;
+        // A claim behind the largest length is the lock of growing; nobody else claims there.
+        let _growing = self.core.claim(capacity..capacity + 1, Deadline::Never, "grow it")?;
         let old = self.len();
         if len > old {
             let elements_at = self.core.parts.layout.elements_at;
@@ -530,23 +530,9 @@ impl<T: Plain> Array<T> {
         if index >= self.len() {
             return Err(self.out_of_range(index, index.saturating_add(1)));
         }
-        let _claim = self.whole_claim(index..index + 1, deadline, "change it")?;
+        let _claim = self.core.whole_claim(index..index + 1, deadline, "change it")?;
         self.core.parts.elements.store(index * size_of::<T>(), bytemuck::bytes_of(&value));
         Ok(())
-    }
-
-    /// A claim of a range that is not torn.
-    fn whole_claim(
-        &self,
-        range: Range<usize>,
-        deadline: Deadline,
-        action: &'static str,
-    ) -> Result<Claim<'_>> {
-        let claim = self.core.claim(range, deadline, action)?;
-        match &claim.torn {
-            None => Ok(claim),
-            Some(torn) => Err(self.core.owner_died(torn)),
-        }
     }
 
     fn lock_until(

@@ -11,8 +11,8 @@
 //! | state | leaves it by |
 //! |---|---|
 //! | free: 0 | `enter`, by whoever holds the gate |
-//! | held: id and token | `leave` by its owner (to free or, in a panic, to torn); `tear` by CAS from exactly this owner once it is gone |
-//! | torn | `mend`, by whoever holds a claim that covers the range, under the gate |
+//! | held: id and token | `leave` by its owner (to free or, in a panic, to torn); `tear` or `free_dead` by CAS from exactly this owner once it is gone |
+//! | torn | `mend`, by whoever holds a claim that covers the range, or `join_torn` with another one; both under the gate |
 //!
 //! `used` has a bit for each entry that is not free, set before the entry and cleared lazily by whoever holds the gate: a bit
 //! too many costs a look, a bit too few never happens. All changes under the gate are ordered so that a death
@@ -106,6 +106,11 @@ impl Entry {
         self.replace_owner(seen.0 & OWNER, TORN, host);
     }
 
+    /// Frees the entry of an owner that is gone and had no data; one of several who try does it.
+    pub(super) fn free_dead(&self, seen: Seen, host: &impl Host) {
+        self.replace_owner(seen.0 & OWNER, 0, host);
+    }
+
     fn replace_owner(&self, owner: u64, next: u64, host: &impl Host) {
         let mut now = self.word.load(Relaxed);
         while now & OWNER == owner && now & TORN == 0 {
@@ -174,6 +179,38 @@ impl Table {
             let seen = entry.look();
             (!seen.is_free() && overlaps(&entry.range(), &range)).then_some((entry, seen))
         })
+    }
+
+    /// The entries that are held or torn.
+    pub(super) fn occupied(&self) -> impl Iterator<Item = (&Entry, Seen)> {
+        self.entries.iter().map(|entry| (entry, entry.look())).filter(|(_, seen)| !seen.is_free())
+    }
+
+    /// Whether no entry is free.
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.iter().all(|entry| !entry.look().is_free())
+    }
+
+    /// Whether a claim has to stand back: the last free entry is for what a dead holder leaves, until somebody did.
+    pub(super) fn is_crowded(&self) -> bool {
+        match self.entries.iter().position(|entry| entry.look().is_free()) {
+            Some(at) if at + 1 < self.entries.len() => false,
+            Some(_) => self.entries.iter().all(|entry| entry.look().torn().is_none()),
+            None => true,
+        }
+    }
+
+    /// Joins the two torn entries with the smallest gap into one. Under the gate.
+    pub(super) fn join_torn(&self) {
+        let mut torn: Vec<&Entry> =
+            self.entries.iter().filter(|entry| entry.look().torn().is_some()).collect();
+        torn.sort_by_key(|entry| entry.range().start);
+        let gap = |pair: &&[&Entry]| pair[1].range().start.saturating_sub(pair[0].range().end);
+        if let Some(&[kept, freed]) = torn.windows(2).min_by_key(gap) {
+            kept.widen(&freed.range());
+            // Release: who finds it free finds the other one wide.
+            freed.word.store(0, Release);
+        }
     }
 
     /// A free entry; its bit is set and its range is written, so that `enter` or `enter_torn` is one store. Under the gate.
