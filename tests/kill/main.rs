@@ -14,4 +14,8 @@
 #[macro_use]
 mod support;
 
+mod array;
+mod create;
+mod join;
 mod lock;
+mod value;

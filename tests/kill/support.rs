@@ -100,6 +100,11 @@ impl<O> World<O> {
         guest
     }
 
+    /// A guest that lives as long as the calling process.
+    pub(crate) fn guest_for_ever(&self) {
+        std::mem::forget(self.guest());
+    }
+
     /// Whether the directory holds nothing but the registry and `names`, once garbage was collected.
     pub(crate) fn assert_only(&self, names: &[&str]) {
         self.space.collect().unwrap();
@@ -178,7 +183,7 @@ pub(crate) fn at_every_event<C>(scenario: &Scenario<'_, C>, together: Together) 
     watchdog(QUICK, || {
         let limits = Limits::new();
         scenario.event(&limits).assert_clean();
-        let few = limits.max_points(16);
+        let few = limits.max_points(4);
         match together {
             Together::Alone => {}
             Together::Pair => drop(scenario.pair(&few).assert_clean()),
