@@ -169,6 +169,20 @@ pub enum Error {
         /// Elements given.
         found: usize,
     },
+    /// A value that is longer than the place it shall go to.
+    #[error(
+        "'{object}' has room for {room} bytes at {at}, {found} were given: give fewer, or make it with more room"
+    )]
+    TooLong {
+        /// Space and name.
+        object: String,
+        /// Which place.
+        at: String,
+        /// Bytes there is room for.
+        room: usize,
+        /// Bytes given.
+        found: usize,
+    },
     /// The system refused access.
     #[error(
         "no permission to {action} '{object}' ({path}): run as its owner, or create the space with a wider trust (group, user, anyone)"
@@ -275,6 +289,9 @@ pub enum Error {
     /// Somebody alive holds what was asked for.
     #[error("somebody alive holds it: try again, or use the waiting form")]
     WouldBlock,
+    /// The queue is closed: nothing can be put any more, and what was put has been delivered.
+    #[error("the queue is closed")]
+    Closed,
     /// The timeout passed.
     #[error("the timeout passed: wait longer, or find out who holds it with `procshare show`")]
     TimedOut,

@@ -20,16 +20,18 @@ use crate::shm::view::{Shared, SharedSlice, Word};
 
 /// What precedes the elements.
 #[repr(C)]
-struct Head {
+struct AtomicArrayHead {
     /// Number of elements, fixed at creation; read once, at attaching, and checked there.
     len: AtomicU64,
     reserved: [AtomicU64; 7],
 }
 
 // SAFETY: (S6) atomics only, all-zero is valid, every pattern harmless: `len` is read once and checked.
-unsafe impl Word for Head {}
+unsafe impl Word for AtomicArrayHead {}
 
-const HEAD_LEN: usize = size_of::<Head>();
+documented_layout!(AtomicArrayHead { len, reserved });
+
+const HEAD_LEN: usize = size_of::<AtomicArrayHead>();
 /// More bytes than any memory holds, and far from overflowing the length of a file.
 const MAX_BYTES: usize = isize::MAX as usize >> 8;
 
@@ -395,7 +397,7 @@ impl<T: Atomic> fmt::Debug for AtomicArray<T> {
 /// The state of the array in `segment`, for whoever inspects it.
 pub(crate) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
     // Relaxed: checked like any hostile number.
-    let len = Shared::<Head>::new(segment, 0)?.len.load(Relaxed);
+    let len = Shared::<AtomicArrayHead>::new(segment, 0)?.len.load(Relaxed);
     describe::elements(segment, HEAD_LEN, usize::try_from(len).unwrap_or(usize::MAX))
 }
 
@@ -419,7 +421,7 @@ impl<T: Atomic> Object for AtomicArray<T> {
 
     fn initialise(body: &Body<'_>, contents: AtomicContents<T>) -> Result<()> {
         // Relaxed: publication by `link` orders everything before it.
-        Shared::<Head>::new(body.segment, 0)?.len.store(contents.len() as u64, Relaxed);
+        Shared::<AtomicArrayHead>::new(body.segment, 0)?.len.store(contents.len() as u64, Relaxed);
         let cells = SharedSlice::<T::Cell>::new(body.segment, HEAD_LEN, contents.len())?;
         match contents {
             // A new body is all zero, as its first cell says.
@@ -438,7 +440,7 @@ impl<T: Atomic> Object for AtomicArray<T> {
 
     fn attach(attached: Attached) -> Result<Self> {
         // Relaxed: written before publication, and checked like any hostile number.
-        let len = Shared::<Head>::new(&attached.segment, 0)?.len.load(Relaxed);
+        let len = Shared::<AtomicArrayHead>::new(&attached.segment, 0)?.len.load(Relaxed);
         let room = (attached.segment.body().1 - HEAD_LEN) / size_of::<T::Cell>();
         match usize::try_from(len) {
             Ok(len) if (1..=room).contains(&len) => {

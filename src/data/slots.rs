@@ -142,6 +142,17 @@ impl ValueHead {
         self.version.store(seen.later(2).0 & !IN_PLACE, Release);
     }
 
+    /// Lets `copy` read the committed slot without the lock; `None` if a writer came near, and what it read may be torn.
+    #[inline]
+    pub(super) fn look_at<R>(&self, copy: impl FnOnce(usize) -> R) -> Option<R> {
+        // Acquire: pair VERSION.
+        let version = Version(self.version.load(Acquire));
+        let read = copy(version.slot());
+        // Acquire fence: pair OVERWRITE.
+        fence(Acquire);
+        (self.version.load(Relaxed) == version.0).then_some(read)
+    }
+
     /// Copies the value without the lock.
     #[inline]
     pub(super) fn look<T: Plain>(&self, slots: &Bytes) -> Look<T> {

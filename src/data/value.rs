@@ -309,7 +309,7 @@ impl<T: Plain> Value<T> {
 }
 
 /// The `_timeout` forms say so even when the timeout was zero.
-fn timed_out(error: Error) -> Error {
+pub(super) fn timed_out(error: Error) -> Error {
     match error {
         Error::WouldBlock => Error::TimedOut,
         other => other,

@@ -31,6 +31,7 @@ pub(super) fn describer(kind: Kind) -> Option<Describe> {
         Kind::Value => Some(data::describe_value),
         Kind::AtomicValue => Some(data::describe_atomic_value),
         Kind::AtomicArray => Some(data::describe_atomic_array),
-        Kind::Array | Kind::SharedMemory | Kind::ShareableList | Kind::Registry => None,
+        Kind::ShareableList => Some(data::describe_shareable_list),
+        Kind::Array | Kind::SharedMemory | Kind::Queue | Kind::Registry => None,
     }
 }

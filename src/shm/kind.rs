@@ -50,6 +50,8 @@ kinds! {
     AtomicArray = 6, "AtomicArray";
     /// [`SharedMemory`](crate::SharedMemory).
     SharedMemory = 7, "SharedMemory";
+    /// [`Queue`](crate::Queue).
+    Queue = 20, "Queue";
     /// [`ShareableList`](crate::ShareableList).
     ShareableList = 8, "ShareableList";
     /// [`Event`](crate::Event).

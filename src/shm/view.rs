@@ -5,6 +5,7 @@
 
 use core::mem::MaybeUninit;
 use core::ops::Deref;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::NonNull;
 use std::sync::Arc;
 
@@ -49,9 +50,14 @@ pub(crate) struct Bytes {
     first: NonNull<u8>,
     len: usize,
     writable: bool,
-    /// A `Segment` or a `Foreign`.
-    _mapping: Arc<dyn Send + Sync>,
+    _mapping: Arc<dyn Mapping>,
 }
+
+/// What keeps bytes mapped, without taking anything from the handles that hold it.
+trait Mapping: Send + Sync + UnwindSafe + RefUnwindSafe {}
+
+impl Mapping for Segment {}
+impl Mapping for Foreign {}
 
 impl<W: Word> Shared<W> {
     /// The word at `offset` of the segment's body.

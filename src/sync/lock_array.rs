@@ -20,16 +20,18 @@ use crate::time::Deadline;
 
 /// What precedes the locks.
 #[repr(C)]
-struct Head {
+struct LockArrayHead {
     /// Number of locks, fixed at creation; read once, at attaching, and checked there.
     count: AtomicU64,
     reserved: [AtomicU64; 7],
 }
 
 // SAFETY: (S6) atomics only, all-zero is valid, every pattern harmless: `count` is read once and checked.
-unsafe impl Word for Head {}
+unsafe impl Word for LockArrayHead {}
 
-const HEAD_LEN: usize = size_of::<Head>();
+documented_layout!(LockArrayHead { count, reserved });
+
+const HEAD_LEN: usize = size_of::<LockArrayHead>();
 const LOCK_LEN: usize = size_of::<LockWord>();
 /// More than any memory holds, and far from overflowing the length of a file.
 const MAX_LEN: usize = (isize::MAX as usize >> 8) / LOCK_LEN;
@@ -247,7 +249,7 @@ impl LockArray {
     /// The state of the array in `segment`, for whoever inspects it.
     pub(crate) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
         // Relaxed: checked like any hostile number.
-        let count = Shared::<Head>::new(segment, 0)?.count.load(Ordering::Relaxed);
+        let count = Shared::<LockArrayHead>::new(segment, 0)?.count.load(Ordering::Relaxed);
         let len = usize::try_from(count).unwrap_or(usize::MAX);
         let locks = SharedSlice::<LockWord>::new(segment, HEAD_LEN, len)?;
         let busy = locks.iter().enumerate().filter(|(_, lock)| lock.is_worth_a_word());
@@ -341,13 +343,13 @@ impl Object for LockArray {
 
     fn initialise(body: &Body<'_>, len: usize) -> Result<()> {
         // All-zero locks are free. Relaxed: publication by `link` orders everything before it.
-        Shared::<Head>::new(body.segment, 0)?.count.store(len as u64, Ordering::Relaxed);
+        Shared::<LockArrayHead>::new(body.segment, 0)?.count.store(len as u64, Ordering::Relaxed);
         Ok(())
     }
 
     fn attach(attached: Attached) -> Result<Self> {
         // Relaxed: written before publication, and checked like any hostile number.
-        let count = Shared::<Head>::new(&attached.segment, 0)?.count.load(Ordering::Relaxed);
+        let count = Shared::<LockArrayHead>::new(&attached.segment, 0)?.count.load(Ordering::Relaxed);
         let room = (attached.segment.body().1 - HEAD_LEN) / LOCK_LEN;
         match usize::try_from(count) {
             Ok(len) if (1..=room).contains(&len) => {

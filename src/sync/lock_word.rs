@@ -212,6 +212,22 @@ impl LockWord {
         self.word.compare_exchange(me.0, 0, Release, Relaxed).is_ok() || self.release_slow(host, me, 0)
     }
 
+    /// Gives the word back as a step in one total order (SeqCst) with the announcements of sleepers: for owners who look
+    /// at an event count afterwards. Whoever announces itself, and then [looks](Self::look_announced) at this word, either sees
+    /// what the owner published, or is seen by the owner.
+    #[inline]
+    pub(crate) fn release_announcing(&self, host: &impl Host, me: Owner) -> bool {
+        // SeqCst: pair ANNOUNCE; it is also the Release of pair LOCK.
+        self.word.compare_exchange(me.0, 0, SeqCst, Relaxed).is_ok() || self.release_slow(host, me, 0)
+    }
+
+    /// A sleeper's last look before it sleeps; see [`release_announcing`](Self::release_announcing).
+    #[inline]
+    pub(crate) fn look_announced(&self) {
+        // SeqCst: pair ANNOUNCE; the Acquire in it lets the caller see what the last owner published.
+        self.word.load(SeqCst);
+    }
+
     /// Gives the word back and marks what it protects as inconsistent.
     #[cold]
     pub(crate) fn release_panicked(&self, host: &impl Host, me: Owner) -> bool {
@@ -230,8 +246,8 @@ impl LockWord {
             if now & OWNER != owner {
                 return Err(now);
             }
-            // Release: pair LOCK.
-            match self.word.compare_exchange_weak(now, now & MARKS | marks, Release, Relaxed) {
+            // Release: pair LOCK. SeqCst: pair ANNOUNCE, of `release_announcing`.
+            match self.word.compare_exchange_weak(now, now & MARKS | marks, SeqCst, Relaxed) {
                 Ok(_) => break,
                 Err(found) => now = found,
             }

@@ -21,6 +21,7 @@ pub use lock::{Lock, LockGuard, ReleaseError};
 pub use lock_array::{LockArray, LockRef};
 pub use outcome::{LockError, OwnerDied};
 
+pub(crate) use event_count::EventCount;
 pub(crate) use lock::Parts;
 pub(crate) use lock_word::{Entry, LockWord, Owner};
 pub(crate) use wait::{Patience, Turn};

@@ -5,6 +5,7 @@ mod atomic_array;
 mod atomic_value;
 mod foreign;
 mod lock_array;
+mod shareable_list;
 mod shared_memory;
 mod support;
 mod value;

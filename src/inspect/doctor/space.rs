@@ -1,13 +1,12 @@
 //! A space: its directory, its registry, and what lies in it.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Finding;
 use crate::inspect::{Entry, Fact, Form, Inspector, Life};
 use crate::participant::Space;
 use crate::shm::Lifetime;
-use crate::sys::Trust;
+use crate::sys::{self, Trust};
 
 /// Looks at the space in `directory` and at everything in it, without changing anything.
 pub fn space(directory: impl AsRef<Path>, trust: Trust) -> Vec<Finding> {
@@ -42,11 +41,11 @@ fn widest(trust: Trust) -> u32 {
 
 fn access(directory: &Path, trust: Trust) -> Finding {
     let check = format!("{} mode", directory.display());
-    match std::fs::symlink_metadata(directory) {
+    match sys::owner_and_mode(directory) {
         Err(error) => Finding::failure(check, error.to_string(), "make the directory"),
-        Ok(found) => {
-            let mode = found.mode() & 0o7777;
-            let said = format!("owner {}, mode {mode:04o}", found.uid());
+        Ok(None) => Finding::good(check, "this system has no modes"),
+        Ok(Some((owner, mode))) => {
+            let said = format!("owner {owner}, mode {mode:04o}");
             let allowed = widest(trust);
             if mode & 0o777 & !allowed == 0 {
                 Finding::good(check, said)
@@ -102,10 +101,10 @@ fn file(inspector: &Inspector, entry: &Entry, trust: Trust) -> Vec<Finding> {
             findings.extend(state(inspector, entry, &check));
         }
     }
-    if let Ok(found) = std::fs::symlink_metadata(&path)
-        && found.mode() & 0o777 & !widest(trust) != 0
+    if let Ok(Some((_, mode))) = sys::owner_and_mode(&path)
+        && mode & 0o777 & !widest(trust) != 0
     {
-        let mode = found.mode() & 0o777;
+        let mode = mode & 0o777;
         findings.push(Finding::warning(
             check,
             format!("mode {mode:04o} is wider than the space's trust"),

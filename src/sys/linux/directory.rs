@@ -72,6 +72,12 @@ fn in_group(gid: u32) -> bool {
     groups.iter().take(usize::try_from(got).unwrap_or(0)).any(|&group| group == gid)
 }
 
+/// Owner and permission bits of a file or directory; `None` on systems without.
+pub(crate) fn owner_and_mode(path: &Path) -> io::Result<Option<(u32, u32)>> {
+    let found = std::fs::symlink_metadata(path)?;
+    Ok(Some((found.uid(), found.mode() & 0o7777)))
+}
+
 /// The names in a directory; an entry that vanishes meanwhile is left out.
 pub(crate) fn list(path: &Path) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();

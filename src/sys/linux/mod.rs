@@ -12,7 +12,7 @@ mod survey;
 pub(crate) use checks::{
     features, file_system, limits, publish_by_link, started_ns, system_name, test_locks,
 };
-pub(crate) use directory::{default_root, free_bytes, list, prepare as prepare_directory};
+pub(crate) use directory::{default_root, free_bytes, list, owner_and_mode, prepare as prepare_directory};
 pub(crate) use file::{Draft, Region, back, file_id, open, remove, remove_if_unattached};
 pub(crate) use futex::{futex_wait, futex_wake};
 pub(crate) use identity::{Identity, ProcessLock, thread_token};

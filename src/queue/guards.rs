@@ -1,0 +1,138 @@
+//! Slots held in place: one to be written, one to be read.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::ptr::NonNull;
+
+use super::ring::{Ring, Slot};
+use crate::shm::Plain;
+
+/// A slot of a [`Queue`](super::Queue) that is written in place; [`commit`](Self::commit) puts it.
+///
+/// Dropping it uncommitted leaves nothing in the queue. Others put and get meanwhile; items behind it wait for it, because
+/// order is kept. If its process dies, the slot is skipped. Without effect in a forked child.
+#[must_use = "dropping a reservation gives the slot up"]
+pub struct Reservation<'a, T: Plain> {
+    ring: &'a Ring,
+    slot: Slot,
+    place: NonNull<T>,
+    plain: PhantomData<&'a mut T>,
+}
+
+// SAFETY: (S14) the place belongs to the reservation, whichever thread has it; `T` is `Send`.
+unsafe impl<T: Plain> Send for Reservation<'_, T> {}
+
+impl<'a, T: Plain> Reservation<'a, T> {
+    pub(super) fn new(ring: &'a Ring, slot: Slot) -> Self {
+        let place = ring.items().address(ring.item_at(slot.position), size_of::<T>()).cast();
+        Reservation { ring, slot, place, plain: PhantomData }
+    }
+
+    /// Writes the whole item.
+    pub fn write(&mut self, item: T) -> &mut T {
+        // SAFETY: (S14) the slot is RESERVED for this guard, so nobody else touches its bytes; now they are a `T`.
+        unsafe {
+            self.place.write(item);
+            self.place.as_mut()
+        }
+    }
+
+    /// The slot's bytes, zeroed, to be written piece by piece; what is committed must be a `T`.
+    pub fn zeroed(&mut self) -> &mut T
+    where
+        T: bytemuck::Zeroable,
+    {
+        self.write(T::zeroed())
+    }
+
+    /// Writes the item and puts it.
+    pub fn commit(mut self, item: T) {
+        self.write(item);
+        self.finish();
+    }
+
+    /// Puts what was written by [`write`](Self::write) or through [`zeroed`](Self::zeroed).
+    ///
+    /// A slot that nothing was written to holds the bytes of an earlier item, or zeros: use [`commit`](Self::commit) unless the
+    /// item was written in place. Getters check what they get, so this costs at worst an old item or an error.
+    pub fn commit_in_place(self) {
+        self.finish();
+    }
+
+    fn finish(self) {
+        let this = std::mem::ManuallyDrop::new(self);
+        this.ring.settle(this.slot, true);
+    }
+}
+
+impl<T: Plain> Drop for Reservation<'_, T> {
+    fn drop(&mut self) {
+        self.ring.settle(self.slot, false);
+    }
+}
+
+impl<T: Plain> fmt::Debug for Reservation<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reservation").field("position", &self.slot.position).finish_non_exhaustive()
+    }
+}
+
+/// An item of a [`Queue`](super::Queue) that is read in place; [`release`](Self::release) takes it out for good.
+///
+/// Dropping it unreleased, or dying, gives the item to the next consumer, before all others. So work on it may be done twice, but
+/// never zero times. Others put and get meanwhile. Without effect in a forked child.
+#[must_use = "dropping it gives the item to the next consumer"]
+pub struct Peeked<'a, T: Plain> {
+    ring: &'a Ring,
+    slot: Slot,
+    place: NonNull<T>,
+    plain: PhantomData<&'a T>,
+}
+
+// SAFETY: (S14) nobody writes the slot while it is TAKEN; `T` is `Send` and `Sync`.
+unsafe impl<T: Plain> Send for Peeked<'_, T> {}
+// SAFETY: (S14) as above.
+unsafe impl<T: Plain> Sync for Peeked<'_, T> {}
+
+impl<'a, T: Plain> Peeked<'a, T> {
+    /// Checks the item and lends it; `Err` gives back the slot of bytes that are no `T`.
+    pub(super) fn new(ring: &'a Ring, slot: Slot) -> Result<Self, Slot> {
+        let place: NonNull<T> = ring.items().address(ring.item_at(slot.position), size_of::<T>()).cast();
+        // SAFETY: (S14) nobody writes the slot while it is TAKEN; any bytes are a `Bits`.
+        let bits = unsafe { place.cast::<T::Bits>().read_unaligned() };
+        if T::is_valid_bit_pattern(&bits) {
+            Ok(Peeked { ring, slot, place, plain: PhantomData })
+        } else {
+            Err(slot)
+        }
+    }
+
+    /// Takes the item out of the queue for good.
+    pub fn release(self) {
+        let this = std::mem::ManuallyDrop::new(self);
+        this.ring.finish(this.slot, true);
+    }
+}
+
+impl<T: Plain> Deref for Peeked<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: (S14) nobody writes the slot while it is TAKEN, and `new` checked that it is a `T`.
+        unsafe { self.place.as_ref() }
+    }
+}
+
+impl<T: Plain> Drop for Peeked<'_, T> {
+    fn drop(&mut self) {
+        self.ring.finish(self.slot, false);
+    }
+}
+
+impl<T: Plain + fmt::Debug> fmt::Debug for Peeked<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}

@@ -1,0 +1,19 @@
+//! Queues in shared memory: nothing that was put is lost, whoever dies.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`stamp`] | the state of one slot, in one word |
+//! | [`ring`] | slots, locks of the two sides, who may do what when; knows bytes only |
+//! | [`wait`] | how callers wait |
+//! | [`plain`], [`guards`] | `Queue<T>` and its in-place guards |
+
+mod error;
+mod guards;
+mod plain;
+mod ring;
+mod stamp;
+mod wait;
+
+pub use error::{GetError, PutError};
+pub use guards::{Peeked, Reservation};
+pub use plain::{DEFAULT_QUEUE_CAPACITY, Queue};

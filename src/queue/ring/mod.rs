@@ -1,0 +1,326 @@
+//! The ring: slots of equal size, a lock for each side, a stamp for each slot. Knows bytes only.
+//!
+//! ```text
+//! put:   take the put lock; slot[tail] is EMPTY(tail)?; write; stamp COMMITTED (the commit); tail + 1; release; notify
+//! get:   take the take lock; slot[head] is COMMITTED(head)?; copy; head + 1 (the commit); stamp EMPTY; release; notify
+//! ```
+//!
+//! A producer that dies between its commit and `tail + 1` leaves a stamp ahead of the tail: the next one moves the tail. A consumer
+//! that dies after `head + 1` leaves a stamp behind the head: it counts as empty. So a death at any instruction leaves the item
+//! in the queue or out of it, and nothing to repair but what the stamps say.
+//!
+//! In-place users hold a stamp, not a lock. The dead among them are found by whoever would have to wait for them.
+
+mod put;
+mod take;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::stamp::{Stamp, StampWord, State};
+use crate::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use crate::error::{Error, Result};
+use crate::participant::{Attached, PlanFault};
+use crate::shm::segment::Segment;
+use crate::shm::view::{Bytes, Shared, SharedSlice, Word};
+use crate::sync::{Entry, EventCount, LockWord, Owner, Parts};
+use crate::time::Deadline;
+
+/// How long a call that shall not wait waits for the lock of its side, which is held for the time of some copies unless its
+/// holder is stopped there.
+const SIDE_PATIENCE: Duration = Duration::from_millis(10);
+
+/// The high-water mark is looked after once in so many items, and whenever the ring is full.
+const HIGH_WATER_EVERY: u64 = 64;
+
+/// The most slots a ring can have.
+pub(in crate::queue) const MAX_CAPACITY: u64 = 1 << 28;
+
+/// One side of the ring, on a line of its own.
+#[repr(C, align(64))]
+pub(in crate::queue) struct Side {
+    lock: LockWord,
+    /// Items put, or taken, since the ring was made.
+    position: AtomicU64,
+    /// Put side: the most items that were ever in the ring. Take side: unused.
+    high_water: AtomicU64,
+    /// Take side: some slot may be RETURNED.
+    returned: AtomicU32,
+    /// Take side: somebody has read in place, so slots may be TAKEN.
+    peeked: AtomicU32,
+    reserved: [AtomicU64; 2],
+}
+
+// SAFETY: (S6) atomics only, all-zero is valid, every pattern harmless: positions are reduced before they index.
+unsafe impl Word for Side {}
+
+/// What precedes the slots.
+#[repr(C, align(64))]
+pub(in crate::queue) struct RingHead {
+    capacity: AtomicU64,
+    stride: AtomicU64,
+    closed: AtomicU32,
+    reserved: [AtomicU32; 11],
+    put: Side,
+    take: Side,
+    not_empty: Line,
+    not_full: Line,
+}
+
+// SAFETY: (S6) words and atomics only; sizes are checked once at attach.
+unsafe impl Word for RingHead {}
+
+/// An event count on a line of its own: it is polled by one side and written by the other.
+#[repr(C, align(64))]
+struct Line {
+    events: EventCount,
+    watch: AtomicU32,
+    reserved: [AtomicU32; 14],
+}
+
+/// Where head, stamps and items lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::queue) struct Layout {
+    pub(in crate::queue) capacity: u64,
+    pub(in crate::queue) stride: usize,
+    items_at: usize,
+    pub(in crate::queue) total: usize,
+}
+
+impl Layout {
+    /// The layout for `capacity` items of `size` bytes; stamp and item lie side by side.
+    pub(in crate::queue) fn new(capacity: u64, size: usize, align: usize) -> Result<Self, PlanFault> {
+        let fault = |what, found, expected: String| Err(PlanFault { what, found, expected });
+        if !(1..=MAX_CAPACITY).contains(&capacity) {
+            return fault("slots", capacity, format!("1 to {MAX_CAPACITY}"));
+        }
+        if align > 64 {
+            return fault("bytes of alignment", align as u64, "at most 64".into());
+        }
+        let offset = 8usize.next_multiple_of(align);
+        let stride = (offset + size).next_multiple_of(align.max(8));
+        let total = stride
+            .checked_mul(capacity as usize)
+            .and_then(|slots| slots.checked_add(size_of::<RingHead>()))
+            .filter(|&total| total <= isize::MAX as usize);
+        match total {
+            Some(total) => Ok(Layout { capacity, stride, items_at: offset, total }),
+            None => fault("slots", capacity, "less than the address space holds".into()),
+        }
+    }
+}
+
+/// A mapped ring.
+#[derive(Clone)]
+pub(in crate::queue) struct Ring {
+    head: Shared<RingHead>,
+    /// All slots as words; the stamp of slot i is at i * stride / 8.
+    stamps: SharedSlice<StampWord>,
+    items: Bytes,
+    attached: Attached,
+    layout: Layout,
+    size: usize,
+    /// `capacity - 1` if that is a mask.
+    mask: Option<u64>,
+}
+
+/// Why nothing was put.
+#[derive(Debug)]
+pub(in crate::queue) enum NotPut {
+    Full,
+    Closed,
+    Failed(Error),
+}
+
+/// Why nothing was taken.
+#[derive(Debug)]
+pub(in crate::queue) enum NotTaken {
+    Empty,
+    Closed,
+    Failed(Error),
+}
+
+/// A slot that the caller holds in place.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::queue) struct Slot {
+    pub(in crate::queue) position: u64,
+    pub(in crate::queue) id: u32,
+}
+
+impl Ring {
+    /// Writes the sizes into a body that nobody else sees.
+    pub(in crate::queue) fn initialise(segment: &Arc<Segment>, layout: &Layout) -> Result<()> {
+        let head = Shared::<RingHead>::new(segment, 0)?;
+        // Relaxed: publication by `link` orders everything before it.
+        head.capacity.store(layout.capacity, Relaxed);
+        head.stride.store(layout.stride as u64, Relaxed);
+        let stamps = Self::stamps(segment, layout)?;
+        for slot in 0..layout.capacity {
+            stamps[slot as usize * (layout.stride / 8)].store(Stamp::new(State::Empty, slot, 0));
+        }
+        Ok(())
+    }
+
+    /// Checks the sizes against the body; from here on only the checked copies are used.
+    pub(in crate::queue) fn attach(attached: Attached, size: usize, align: usize) -> Result<Self> {
+        let segment = Arc::clone(&attached.segment);
+        let head = Shared::<RingHead>::new(&segment, 0)?;
+        // Relaxed: written before publication, and checked like any hostile numbers.
+        let (capacity, stride) = (head.capacity.load(Relaxed), head.stride.load(Relaxed));
+        let layout = Layout::new(capacity, size, align)
+            .ok()
+            .filter(|layout| layout.total == segment.body().1 && layout.stride as u64 == stride)
+            .ok_or_else(|| Error::NotASegment {
+                object: segment.object(),
+                what: "queue sizes",
+                expected: format!("sizes that make a body of {} bytes", segment.body().1),
+                found: format!("{capacity} slots of {stride} bytes"),
+            })?;
+        let first = size_of::<RingHead>();
+        Ok(Ring {
+            stamps: Self::stamps(&segment, &layout)?,
+            items: Bytes::new(&segment, first, layout.total - first, 8)?,
+            mask: capacity.is_power_of_two().then(|| capacity - 1),
+            head,
+            attached,
+            layout,
+            size,
+        })
+    }
+
+    fn stamps(segment: &Arc<Segment>, layout: &Layout) -> Result<SharedSlice<StampWord>> {
+        let words = layout.capacity as usize * (layout.stride / 8);
+        SharedSlice::new(segment, size_of::<RingHead>(), words)
+    }
+
+    pub(in crate::queue) fn attached(&self) -> &Attached {
+        &self.attached
+    }
+
+    pub(in crate::queue) fn capacity(&self) -> u64 {
+        self.layout.capacity
+    }
+
+    /// Items that are in the ring or held in place. A hint: it may change at once.
+    pub(in crate::queue) fn len(&self) -> u64 {
+        // Relaxed: two positions read one after the other are no instant anyway.
+        let head = self.head.take.position.load(Relaxed);
+        self.head.put.position.load(Relaxed).saturating_sub(head).min(self.layout.capacity)
+    }
+
+    /// The most items that were ever in the ring.
+    pub(in crate::queue) fn high_water(&self) -> u64 {
+        self.head.put.high_water.load(Relaxed).min(self.layout.capacity)
+    }
+
+    /// Items put since the ring was made, and items taken.
+    pub(in crate::queue) fn counts(&self) -> (u64, u64) {
+        (self.head.put.position.load(Relaxed), self.head.take.position.load(Relaxed))
+    }
+
+    pub(in crate::queue) fn is_closed(&self) -> bool {
+        self.head.closed.load(SeqCst) != 0
+    }
+
+    #[inline]
+    fn slot(&self, position: u64) -> usize {
+        (match self.mask {
+            Some(mask) => position & mask,
+            None => position % self.layout.capacity,
+        }) as usize
+    }
+
+    #[inline]
+    pub(in crate::queue) fn stamp(&self, position: u64) -> &StampWord {
+        &self.stamps[self.slot(position) * (self.layout.stride / 8)]
+    }
+
+    /// Where the item of `position` begins, in `items`.
+    #[inline]
+    pub(in crate::queue) fn item_at(&self, position: u64) -> usize {
+        self.slot(position) * self.layout.stride + self.layout.items_at
+    }
+
+    pub(in crate::queue) fn items(&self) -> &Bytes {
+        &self.items
+    }
+
+    /// Takes the lock of a side. `false` beside the owner: its last holder died.
+    #[inline]
+    fn enter(&self, side: &Side, deadline: Deadline, action: &'static str) -> Result<(Owner, bool)> {
+        let patience = match deadline {
+            Deadline::Now => Deadline::after(SIDE_PATIENCE),
+            other => other,
+        };
+        let (owner, entry) = Parts { word: &side.lock, attached: &self.attached }.own(patience, action)?;
+        if entry == Entry::Clean {
+            return Ok((owner, true));
+        }
+        side.lock.make_consistent();
+        Ok((owner, false))
+    }
+
+    #[inline]
+    fn leave(&self, side: &Side, owner: Owner) {
+        side.lock.release_announcing(self.attached.member.host(), owner);
+    }
+
+    /// Lets consumers drain the ring and producers put no more.
+    pub(in crate::queue) fn close(&self, deadline: Deadline) -> Result<()> {
+        let put = &self.head.put;
+        let (owner, _) = self.enter(put, deadline, "close it")?;
+        self.head.closed.store(1, SeqCst);
+        self.leave(put, owner);
+        let host = self.attached.member.host();
+        self.head.not_empty.events.notify_all(host);
+        self.head.not_full.events.notify_all(host);
+        Ok(())
+    }
+
+    #[cold]
+    fn corrupt(&self, position: u64, stamp: Stamp) -> Error {
+        Error::NotASegment {
+            object: self.attached.object(),
+            what: "slot stamp",
+            expected: format!("a stamp of position {position}"),
+            found: format!("{stamp:?}"),
+        }
+    }
+
+    /// What producers and consumers wait for, each with the lock whose release announces it.
+    pub(in crate::queue) fn waiting(&self, for_items: bool) -> Waiting<'_> {
+        let (line, side) = if for_items {
+            (&self.head.not_empty, &self.head.put)
+        } else {
+            (&self.head.not_full, &self.head.take)
+        };
+        Waiting { events: &line.events, watch: &line.watch, publisher: &side.lock }
+    }
+}
+
+/// What a waiter sleeps on.
+#[derive(Clone, Copy)]
+pub(in crate::queue) struct Waiting<'a> {
+    pub(in crate::queue) events: &'a EventCount,
+    pub(in crate::queue) watch: &'a AtomicU32,
+    /// Its release publishes what the waiter waits for.
+    pub(in crate::queue) publisher: &'a LockWord,
+}
+
+impl From<Error> for NotPut {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::TimedOut | Error::WouldBlock => NotPut::Full,
+            other => NotPut::Failed(other),
+        }
+    }
+}
+
+impl From<Error> for NotTaken {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::TimedOut | Error::WouldBlock => NotTaken::Empty,
+            other => NotTaken::Failed(other),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The producers' side of the ring.
+
+use super::super::stamp::{Stamp, State};
+use super::{HIGH_WATER_EVERY, NotPut, Ring, Slot};
+use crate::atomic::Ordering::*;
+use crate::time::Deadline;
+
+impl Ring {
+    /// Puts as many of `items`, which lie one after the other, as there is room for; tells how many, at least one.
+    #[inline]
+    pub(in crate::queue) fn put(&self, items: &[u8], deadline: Deadline) -> Result<usize, NotPut> {
+        let put = &self.head.put;
+        let (owner, _) = self.enter(put, deadline, "put into it")?;
+        let outcome = self.put_held(items);
+        self.leave(put, owner);
+        let count = outcome?;
+        self.head.not_empty.events.notify(self.attached.member.host(), count as u32);
+        Ok(count)
+    }
+
+    /// As `put`, with the put lock held.
+    #[inline]
+    fn put_held(&self, items: &[u8]) -> Result<usize, NotPut> {
+        let put = &self.head.put;
+        // Relaxed: changed under this lock only.
+        let mut tail = self.free_tail(put.position.load(Relaxed))?;
+        let mut count = 0;
+        for item in items.chunks_exact(self.size.max(1)) {
+            if count > 0 {
+                match self.free_tail(tail) {
+                    Ok(free) => tail = free,
+                    Err(_) => break,
+                }
+            }
+            self.items.store(self.item_at(tail), item);
+            self.stamp(tail).store(Stamp::new(State::Committed, tail, 0));
+            tail += 1;
+            count += 1;
+            put.position.store(tail, Relaxed);
+        }
+        self.note_high_water(tail);
+        Ok(count)
+    }
+
+    /// Looks at the other side's line now and then only: a look at every item would cost more than the item.
+    #[inline]
+    fn note_high_water(&self, tail: u64) {
+        if tail.is_multiple_of(HIGH_WATER_EVERY) || tail == 1 {
+            let len = tail.saturating_sub(self.head.take.position.load(Relaxed));
+            self.raise_high_water(len);
+        }
+    }
+
+    fn raise_high_water(&self, len: u64) {
+        // Relaxed: a figure for display, changed under the put lock only.
+        let mark = &self.head.put.high_water;
+        mark.store(mark.load(Relaxed).max(len.min(self.layout.capacity)), Relaxed);
+    }
+
+    /// The position at or after `tail` whose slot is free for it; with the put lock held.
+    #[inline]
+    fn free_tail(&self, mut tail: u64) -> Result<u64, NotPut> {
+        loop {
+            let stamp = self.stamp(tail).load();
+            if stamp.is(State::Empty, tail) {
+                // Closed is set under this lock, so nobody puts behind a close.
+                return if self.is_closed() { Err(NotPut::Closed) } else { Ok(tail) };
+            }
+            tail = self.occupied(tail, stamp)?;
+        }
+    }
+
+    /// What an occupied slot means to a producer: go on behind it, treat it as free, or stop.
+    #[cold]
+    fn occupied(&self, tail: u64, stamp: Stamp) -> Result<u64, NotPut> {
+        if self.is_closed() {
+            return Err(NotPut::Closed);
+        }
+        let before = tail.wrapping_sub(self.layout.capacity);
+        if stamp.is_of(tail) {
+            // A producer died between its stamp and the tail.
+            self.head.put.position.store(tail + 1, Relaxed);
+            return Ok(tail + 1);
+        }
+        if !stamp.is_of(before) {
+            return Err(NotPut::Failed(self.corrupt(tail, stamp)));
+        }
+        match stamp.state() {
+            // Relaxed: only a hint; what counts is decided under the take lock.
+            Some(State::Committed | State::Skipped) if self.head.take.position.load(Relaxed) > before => {
+                self.finish_consuming(before)?;
+                Ok(tail)
+            }
+            Some(State::Taken) => {
+                self.raise_high_water(self.layout.capacity);
+                self.return_if_dead(before, stamp);
+                Err(NotPut::Full)
+            }
+            Some(State::Committed | State::Skipped | State::Reserved | State::Returned) => {
+                self.raise_high_water(self.layout.capacity);
+                Err(NotPut::Full)
+            }
+            _ => Err(NotPut::Failed(self.corrupt(tail, stamp))),
+        }
+    }
+
+    /// Empties the slot of a consumer that has moved the head but not stamped the slot: it is doing so now, or died there.
+    ///
+    /// Under both locks (take within put; nobody takes them the other way round), so that no live consumer's stamp can
+    /// come later than the next item's.
+    fn finish_consuming(&self, before: u64) -> Result<(), NotPut> {
+        let take = &self.head.take;
+        let (owner, clean) = self.enter(take, Deadline::Now, "put into it")?;
+        if !clean {
+            take.returned.store(1, SeqCst);
+        }
+        let stamp = self.stamp(before).load();
+        let consumed = stamp.is_of(before)
+            && matches!(stamp.state(), Some(State::Committed | State::Skipped))
+            && take.position.load(Relaxed) > before;
+        if consumed {
+            self.stamp(before).store(Stamp::new(State::Empty, before + self.layout.capacity, 0));
+        }
+        self.leave(take, owner);
+        Ok(())
+    }
+
+    /// Holds the next free slot for writing in place.
+    pub(in crate::queue) fn reserve(&self, deadline: Deadline) -> Result<Slot, NotPut> {
+        let put = &self.head.put;
+        let (owner, _) = self.enter(put, deadline, "put into it")?;
+        let tail = self.free_tail(put.position.load(Relaxed));
+        if let Ok(tail) = tail {
+            self.stamp(tail).store(Stamp::new(State::Reserved, tail, owner.id()));
+            put.position.store(tail + 1, Relaxed);
+            self.note_high_water(tail + 1);
+        }
+        self.leave(put, owner);
+        Ok(Slot { position: tail?, id: owner.id() })
+    }
+
+    /// Ends a reservation: the item is there, or never was. Without effect in a forked child.
+    pub(in crate::queue) fn settle(&self, slot: Slot, commit: bool) {
+        let held = Stamp::new(State::Reserved, slot.position, slot.id);
+        let state = if commit { State::Committed } else { State::Skipped };
+        let next = Stamp::new(state, slot.position, 0);
+        if self.attached.member.me() == slot.id && self.stamp(slot.position).replace(held, next) {
+            self.head.not_empty.events.notify(self.attached.member.host(), 1);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! How a queue's callers wait: try, try again for a moment, announce a sleeper, try once more, sleep.
+
+use super::ring::{NotPut, NotTaken, Waiting};
+use crate::participant::Host;
+use crate::sync::Patience;
+use crate::time::Deadline;
+
+/// An outcome of one try that more waiting may change.
+pub(super) trait Retry {
+    fn worth_waiting(&self) -> bool;
+}
+
+impl Retry for NotPut {
+    fn worth_waiting(&self) -> bool {
+        matches!(self, NotPut::Full)
+    }
+}
+
+impl Retry for NotTaken {
+    fn worth_waiting(&self) -> bool {
+        matches!(self, NotTaken::Empty)
+    }
+}
+
+/// Tries until it works, cannot work any more, or the deadline passes.
+#[inline]
+pub(super) fn until<R, E: Retry>(
+    host: &impl Host,
+    me: u32,
+    waiting: Waiting<'_>,
+    deadline: Deadline,
+    mut attempt: impl FnMut() -> Result<R, E>,
+) -> Result<R, E> {
+    match attempt() {
+        Err(why) if why.worth_waiting() && deadline != Deadline::Now => {
+            until_slow(host, me, waiting, deadline, attempt)
+        }
+        other => other,
+    }
+}
+
+#[cold]
+fn until_slow<R, E: Retry>(
+    host: &impl Host,
+    me: u32,
+    waiting: Waiting<'_>,
+    deadline: Deadline,
+    mut attempt: impl FnMut() -> Result<R, E>,
+) -> Result<R, E> {
+    let mut patience = Patience::new(host, waiting.watch, me, deadline);
+    loop {
+        if patience.spin() {
+            match attempt() {
+                Err(why) if why.worth_waiting() => continue,
+                other => return other,
+            }
+        }
+        let ticket = waiting.events.prepare();
+        waiting.publisher.look_announced();
+        match attempt() {
+            Err(why) if why.worth_waiting() => {
+                // Each try looks for the dead, so a slice that passed needs no look of its own.
+                if waiting.events.wait(&mut patience, ticket) && patience.is_over() {
+                    return Err(why);
+                }
+            }
+            other => return other,
+        }
+    }
+}
