@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::cause::Cause;
+use crate::cause::{Breakage, Cause};
 use crate::shm::Kind;
 
 /// Why an object could not be made, opened, attached or used.
@@ -228,6 +228,36 @@ pub enum Error {
         object: String,
         /// How many can wait at once.
         limit: u64,
+    },
+    /// A barrier that does not work until it is reset.
+    #[error("the barrier is broken ({cause}): reset it once all that is needed is alive")]
+    BarrierBroken {
+        /// Why.
+        cause: Breakage,
+    },
+    /// As many members as the barrier has seats.
+    #[error(
+        "'{object}' is a barrier of {parties}, and {parties} living threads have joined it: let one leave first"
+    )]
+    BarrierFull {
+        /// Space and name.
+        object: String,
+        /// How many seats it has.
+        parties: u32,
+    },
+    /// A second seat for one thread.
+    #[error("the calling thread has a seat at '{object}' already: wait through that one")]
+    AlreadySeated {
+        /// Space and name.
+        object: String,
+    },
+    /// A guard of another process.
+    #[error("this {what} of '{object}' belongs to the process this one was forked from: get one of your own")]
+    Inherited {
+        /// Space and name.
+        object: String,
+        /// What kind of thing.
+        what: &'static str,
     },
     /// A file system whose advisory locks do not work, so that nobody's death could be noticed.
     #[error(

@@ -18,7 +18,7 @@ mod sys;
 mod time;
 
 pub use bytemuck;
-pub use cause::Cause;
+pub use cause::{Breakage, Cause};
 pub use data::{AdoptedList, AdoptedMemory, Item, RawBytes, ShareableList, SharedMemory};
 pub use data::{Array, ArrayGuard, ArrayInit, Value, ValueGuard, ValueInPlaceGuard};
 pub use data::{Atomic, AtomicArray, AtomicBits, AtomicContents, AtomicNumber, AtomicRef, AtomicValue};
@@ -27,6 +27,6 @@ pub use participant::{Builder, Collected, Handle, Object, ParticipantId, Space, 
 pub use queue::{DEFAULT_QUEUE_CAPACITY, GetError, Peeked, PutError, Queue, Reservation};
 pub use shm::plain::Plain;
 pub use shm::{Kind, Lifetime};
-pub use sync::{Event, Reset};
+pub use sync::{Barrier, BarrierError, BarrierSeat, BarrierWaitResult, Event, Reset};
 pub use sync::{Lock, LockArray, LockError, LockGuard, LockRef, OwnerDied, ReleaseError};
 pub use sys::Trust;

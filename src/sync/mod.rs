@@ -5,7 +5,12 @@
 //! | [`Lock`] | [`lock_word`] | acquirers are told, one recovers; see there |
 //! | [`LockArray`] | a count, [`lock_word`]s | the same for each lock |
 //! | [`Event`] | [`event_word`], [`waiters`] | nothing to recover; a signal taken by the dead goes to the next |
+//! | [`Barrier`] | [`barrier_word`] | a member's death breaks it for all, reset heals |
 
+mod barrier;
+mod barrier_outcome;
+mod barrier_seat;
+mod barrier_word;
 mod event;
 mod event_count;
 mod event_word;
@@ -16,6 +21,9 @@ mod outcome;
 mod wait;
 mod waiters;
 
+pub use barrier::Barrier;
+pub use barrier_outcome::{BarrierError, BarrierWaitResult};
+pub use barrier_seat::BarrierSeat;
 pub use event::{Event, Reset};
 pub use lock::{Lock, LockGuard, ReleaseError};
 pub use lock_array::{LockArray, LockRef};

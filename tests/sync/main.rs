@@ -1,4 +1,5 @@
 //! What the synchronisation objects promise, seen through the public interface.
 
+mod barrier;
 mod event;
 mod support;
