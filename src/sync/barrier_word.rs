@@ -109,7 +109,7 @@ pub(super) struct Head {
     reserved: [AtomicU32; 11],
 }
 
-// SAFETY: (S-WORD) atomics and words only, all-zero is valid, every pattern is some state.
+// SAFETY: (S6) atomics and words only, all-zero is valid, every pattern is some state.
 unsafe impl Word for Head {}
 
 /// One party's line. All-zero: free.
@@ -123,7 +123,7 @@ pub(super) struct Seat {
     reserved: [AtomicU64; 5],
 }
 
-// SAFETY: (S-WORD) atomics only, all-zero is valid, every pattern is some state.
+// SAFETY: (S6) atomics only, all-zero is valid, every pattern is some state.
 unsafe impl Word for Seat {}
 
 const _: () = assert!(size_of::<Head>() == 64 && size_of::<Seat>() == 64);

@@ -81,7 +81,7 @@ struct EventWords {
     reserved: AtomicU32,
 }
 
-// SAFETY: (S-WORD) atomics and words only, all-zero is valid, every pattern is some state.
+// SAFETY: (S6) atomics and words only, all-zero is valid, every pattern is some state.
 unsafe impl Word for EventWords {}
 
 impl Event {

@@ -38,7 +38,7 @@ pub(crate) struct EventWord {
     reserved: AtomicU32,
 }
 
-// SAFETY: (S-WORD) atomics and words only, all-zero is valid, every pattern is some state.
+// SAFETY: (S6) atomics and words only, all-zero is valid, every pattern is some state.
 unsafe impl Word for EventWord {}
 
 /// A state that was read.

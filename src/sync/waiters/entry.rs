@@ -145,7 +145,7 @@ pub(crate) struct Entry {
     pub(super) ticket: AtomicU64,
 }
 
-// SAFETY: (S-WORD) atomics only, all-zero is valid, every pattern is some state.
+// SAFETY: (S6) atomics only, all-zero is valid, every pattern is some state.
 unsafe impl Word for Entry {}
 
 impl Entry {

@@ -56,7 +56,7 @@ pub(crate) struct Roll {
     reserved: AtomicU32,
 }
 
-// SAFETY: (S-WORD) atomics only, all-zero is valid, every pattern is some state.
+// SAFETY: (S6) atomics only, all-zero is valid, every pattern is some state.
 unsafe impl Word for Roll {}
 
 impl Roll {
