@@ -27,6 +27,9 @@ pub use participant::{Builder, Collected, Handle, Object, ParticipantId, Space, 
 pub use queue::{DEFAULT_QUEUE_CAPACITY, GetError, Peeked, PutError, Queue, Reservation};
 pub use shm::plain::Plain;
 pub use shm::{Kind, Lifetime};
-pub use sync::{Barrier, BarrierError, BarrierSeat, BarrierWaitResult, Event, Reset};
+pub use sync::{
+    Barrier, BarrierError, BarrierSeat, BarrierWaitResult, Condition, ConditionGuard, Event, Reset,
+    WaitTimeoutResult,
+};
 pub use sync::{Lock, LockArray, LockError, LockGuard, LockRef, OwnerDied, ReleaseError};
 pub use sys::Trust;

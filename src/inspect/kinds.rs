@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::participant::RawFacts;
 use crate::shm::Kind;
 use crate::shm::segment::Segment;
-use crate::sync::{Barrier, Event, Lock, LockArray};
+use crate::sync::{Barrier, Condition, Event, Lock, LockArray};
 
 /// How a segment of some kind tells its state.
 type Describe = fn(&Arc<Segment>) -> Result<RawFacts>;
@@ -28,6 +28,7 @@ pub(super) fn describer(kind: Kind) -> Option<Describe> {
         Kind::Lock => Some(Lock::describe),
         Kind::LockArray => Some(LockArray::describe),
         Kind::Barrier => Some(Barrier::describe),
+        Kind::Condition => Some(Condition::describe),
         Kind::Event => Some(Event::describe),
         Kind::Value => Some(data::describe_value),
         Kind::AtomicValue => Some(data::describe_atomic_value),

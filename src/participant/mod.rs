@@ -21,6 +21,5 @@ pub use space::{Space, SpaceBuilder};
 
 pub(crate) use facts::{RawFacts, map_all as map_facts};
 pub(crate) use host::{Fate, Host};
-pub(crate) use member::Member;
 pub(crate) use object::{Attached, Body, Expect, Plan, PlanFault, sealed};
 pub(crate) use registry::{Registry, SlotInfo};

@@ -56,6 +56,8 @@ kinds! {
     ShareableList = 8, "ShareableList";
     /// [`Event`](crate::Event).
     Event = 13, "Event";
+    /// [`Condition`](crate::Condition).
+    Condition = 14, "Condition";
     /// [`Barrier`](crate::Barrier).
     Barrier = 15, "Barrier";
 }

@@ -9,7 +9,7 @@ use super::lock_word::{Entry, Fault, LockWord, NotReleased, Owner};
 use super::outcome::{LockError, OwnerDied};
 use crate::error::{Error, Result};
 use crate::participant::{
-    Attached, Body, Builder, Expect, Handle, Member, Object, ParticipantId, Plan, PlanFault, RawFacts, sealed,
+    Attached, Body, Builder, Expect, Handle, Object, ParticipantId, Plan, PlanFault, RawFacts, sealed,
 };
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
@@ -60,8 +60,7 @@ pub struct Lock {
 /// Bound to its thread. In a forked child the copy of a parent's guard is without effect.
 #[must_use = "the lock is released at once if the guard is not kept"]
 pub struct LockGuard<'a> {
-    word: &'a LockWord,
-    member: &'a Member,
+    parts: Parts<'a>,
     owner: Owner,
     /// Whether the thread was unwinding already when it took the lock: then its panic is not this lock's.
     unwinding: bool,
@@ -153,13 +152,7 @@ impl<'a> Parts<'a> {
 
     #[inline]
     fn guard(self, owner: Owner) -> LockGuard<'a> {
-        LockGuard {
-            word: self.word,
-            member: &self.attached.member,
-            owner,
-            unwinding: std::thread::panicking(),
-            thread: PhantomData,
-        }
+        LockGuard { parts: self, owner, unwinding: std::thread::panicking(), thread: PhantomData }
     }
 
     /// Takes the lock unless somebody alive holds it; a zero timeout of the `_timeout` forms is the same.
@@ -323,11 +316,22 @@ impl Builder<Lock> {
     }
 }
 
-impl LockGuard<'_> {
+impl<'a> LockGuard<'a> {
+    /// What the guard holds.
+    pub(super) fn parts(&self) -> Parts<'a> {
+        self.parts
+    }
+
+    /// Whether it is the calling process's own: a forked child's copy of its parent's guard is not.
+    #[inline]
+    pub(super) fn is_mine(&self) -> bool {
+        self.parts.attached.member.me() == self.owner.id()
+    }
+
     /// Declares what the lock protects consistent again: later acquirers get plain guards.
     pub fn make_consistent(&self) {
-        if self.member.me() == self.owner.id() {
-            self.word.make_consistent();
+        if self.is_mine() {
+            self.parts.word.make_consistent();
         }
     }
 
@@ -335,8 +339,8 @@ impl LockGuard<'_> {
     ///
     /// Python's locks work like this: any process may release them. No death ends a handed-over holding.
     pub fn forget(self) {
-        if self.member.me() == self.owner.id() {
-            self.word.hand_over(self.owner);
+        if self.is_mine() {
+            self.parts.word.hand_over(self.owner);
         }
         std::mem::forget(self);
     }
@@ -346,11 +350,11 @@ impl Drop for LockGuard<'_> {
     #[inline]
     fn drop(&mut self) {
         // A forked child reads another id (or none) and leaves its parent's holding alone.
-        if self.member.me() == self.owner.id() {
+        if self.is_mine() {
             if !self.unwinding && std::thread::panicking() {
-                self.word.release_panicked(self.member.host(), self.owner);
+                self.parts.word.release_panicked(self.parts.attached.member.host(), self.owner);
             } else {
-                self.word.release(self.member.host(), self.owner);
+                self.parts.word.release(self.parts.attached.member.host(), self.owner);
             }
         }
     }

@@ -5,12 +5,15 @@
 //! | [`Lock`] | [`lock_word`] | acquirers are told, one recovers; see there |
 //! | [`LockArray`] | a count, [`lock_word`]s | the same for each lock |
 //! | [`Event`] | [`event_word`], [`waiters`] | nothing to recover; a signal taken by the dead goes to the next |
+//! | [`Condition`] | [`lock_word`], [`waiters`] | the dead eat no notification; the lock's rules |
 //! | [`Barrier`] | [`barrier_word`] | a member's death breaks it for all, reset heals |
 
 mod barrier;
 mod barrier_outcome;
 mod barrier_seat;
 mod barrier_word;
+mod condition;
+mod condition_guard;
 mod event;
 mod event_count;
 mod event_word;
@@ -24,6 +27,8 @@ mod waiters;
 pub use barrier::Barrier;
 pub use barrier_outcome::{BarrierError, BarrierWaitResult};
 pub use barrier_seat::BarrierSeat;
+pub use condition::{Condition, WaitTimeoutResult};
+pub use condition_guard::ConditionGuard;
 pub use event::{Event, Reset};
 pub use lock::{Lock, LockGuard, ReleaseError};
 pub use lock_array::{LockArray, LockRef};

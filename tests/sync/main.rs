@@ -1,5 +1,6 @@
 //! What the synchronisation objects promise, seen through the public interface.
 
 mod barrier;
+mod condition;
 mod event;
 mod support;

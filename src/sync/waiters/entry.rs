@@ -149,6 +149,11 @@ pub(crate) struct Entry {
 unsafe impl Word for Entry {}
 
 impl Entry {
+    /// How many wait in the table, dead ones included.
+    pub(crate) fn count_waiting(entries: &[Entry]) -> usize {
+        entries.iter().filter(|entry| entry.state().phase() == Phase::Waiting).count()
+    }
+
     /// Who waits, and whose grant is on its way, for whoever inspects the list.
     pub(crate) fn facts(entries: &[Entry]) -> Fact<ParticipantId> {
         let at_work =

@@ -252,9 +252,4 @@ impl<H: Host> Waiters<'_, H> {
         let used = self.roll.used.load(SeqCst) as u32 as usize;
         &self.entries[..used.min(self.entries.len())]
     }
-
-    /// How many wait now, dead ones included. A hint.
-    pub(crate) fn count(&self) -> usize {
-        self.used().iter().filter(|entry| entry.state().phase() == Phase::Waiting).count()
-    }
 }

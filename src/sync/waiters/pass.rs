@@ -98,7 +98,7 @@ impl<H: Host> Waiters<'_, H> {
             Phase::Adopted => self.is_gone(signal.id()),
             _ => false,
         };
-        if is_left && self.count() != 0 {
+        if is_left && Entry::count_waiting(self.used()) != 0 {
             self.pass_on(0, signal);
         }
     }

@@ -1,0 +1,456 @@
+//! `Condition`: waiting under a lock until somebody says that something has changed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::condition_guard::ConditionGuard;
+use super::lock::{LockGuard, Parts};
+use super::lock_word::LockWord;
+use super::outcome::LockError;
+use super::wait::Patience;
+use super::waiters::{Entry, Full, Roll, Round, Unclaimed, Waiters};
+use crate::atomic::{AtomicU32, Ordering};
+use crate::error::{Error, Result};
+use crate::participant::{
+    Attached, Body, Builder, Expect, Fact, Handle, Host, Object, Plan, PlanFault, RawFacts, sealed,
+};
+use crate::shm::Kind;
+use crate::shm::header::TypeInfo;
+use crate::shm::segment::Segment;
+use crate::shm::view::{Shared, SharedSlice, Word};
+use crate::time::Deadline;
+
+/// How many can wait at once, unless said: with the rest they fill a page.
+const WAITERS: u32 = 236;
+/// How many can be asked for.
+const MOST_WAITERS: u32 = 1 << 16;
+
+/// Waiting, under a lock, until somebody says that something has changed.
+///
+/// A condition has a lock of its own ([`lock`](Condition::lock)), and its waiters may use any other [`Lock`](crate::Lock) instead, as
+/// long as all of them use the same. `wait` releases the lock and takes it again before it returns; a waiter returns if and only
+/// if it was notified, its timeout passed, or the lock's holder died. Waiters are served in the order in which they came, and
+/// [`notify(n)`](Condition::notify) wakes exactly n of them, or all if there are fewer. Notifying never waits for anybody, and
+/// is one load while nobody waits; a notification that finds no waiter is forgotten.
+///
+/// Notify while you hold the lock: a notifier that dies between its change and its notification would leave the others waiting for
+/// ever, but one that dies with the lock is noticed.
+///
+/// # When somebody dies
+///
+/// A notification is used up when `wait` returns. Until then the death of its waiter passes it on to the next one, within some
+/// milliseconds: the dead eat no notification, and nobody waits for them. A dead notifier's call has happened or it has not. When
+/// the lock's holder dies, one of the waiters takes the lock over and is told as by [`Lock::lock`](crate::Lock::lock):
+/// [`LockError::OwnerDied`] with the guard inside.
+///
+/// # Examples
+///
+/// ```
+/// use procshare::{Condition, Value};
+///
+/// let name = format!("doc-condition-{}", std::process::id());
+/// let changed = Condition::create(&name)?;
+/// let same = Condition::open(&name)?; // in any process of the user
+/// let ready = Value::<bool>::anonymous(false)?;
+/// let theirs = ready.clone();
+/// let waiter = std::thread::spawn(move || {
+///     let guard = same.lock()?;
+///     let _guard = same.wait_while(guard, || !theirs.get().unwrap_or(false))?;
+///     procshare::Result::Ok(())
+/// });
+/// let guard = changed.lock()?;
+/// ready.set(true)?;
+/// changed.notify_one()?;
+/// drop(guard);
+/// waiter.join().unwrap()?;
+/// Condition::unlink(&name)?;
+/// # Ok::<(), procshare::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Condition {
+    words: Shared<ConditionWords>,
+    entries: SharedSlice<Entry>,
+    attached: Attached,
+}
+
+/// How a wait with a timeout ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct WaitTimeoutResult {
+    timed_out: bool,
+}
+
+impl WaitTimeoutResult {
+    /// Whether the timeout passed; else the waiter was notified (`wait_timeout`), or what it waited for is so (`wait_while_timeout`).
+    pub fn timed_out(&self) -> bool {
+        self.timed_out
+    }
+}
+
+/// The words beside the table of waiters. All-zero: free, nobody waits.
+#[derive(Debug)]
+#[repr(C)]
+struct ConditionWords {
+    lock: LockWord,
+    roll: Roll,
+    /// How many entries follow. Written once, before the condition is published.
+    capacity: AtomicU32,
+    reserved: [AtomicU32; 5],
+}
+
+// SAFETY: (S6) atomics and words only, all-zero is valid, every pattern is some state; the length is checked at attach.
+unsafe impl Word for ConditionWords {}
+
+const _: () = assert!(size_of::<ConditionWords>() == 64);
+
+impl Condition {
+    /// Options: space, lifetime, permissions, read-only. `create_with` and the like take the number of waiters to have room for.
+    pub fn builder() -> Builder<Condition> {
+        Builder::new()
+    }
+
+    /// Makes the condition `name`, with its own lock free, for up to 236 waiters at once.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::create_with`]; [`Error::AlreadyExists`] if the name is taken.
+    pub fn create(name: &str) -> Result<Self> {
+        Self::builder().create(name)
+    }
+
+    /// Opens the condition `name`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::open`]; [`Error::NotFound`] if there is none.
+    pub fn open(name: &str) -> Result<Self> {
+        Self::builder().open(name)
+    }
+
+    /// Opens the condition `name`, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::open_or_create_with`].
+    pub fn open_or_create(name: &str) -> Result<Self> {
+        Self::builder().open_or_create(name)
+    }
+
+    /// Makes a condition without a name, for threads, forked children, and whoever receives its handle.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::anonymous_with`].
+    pub fn anonymous() -> Result<Self> {
+        Self::builder().anonymous()
+    }
+
+    /// Removes the name; whoever is attached keeps using the condition.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::unlink`].
+    pub fn unlink(name: &str) -> Result<()> {
+        Self::builder().unlink(name)
+    }
+
+    /// The condition's address as data, for another process.
+    pub fn handle(&self) -> Handle<Condition> {
+        Handle::of(self)
+    }
+
+    /// Takes the condition's own lock; see [`Lock::lock`](crate::Lock::lock).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline]
+    pub fn lock(&self) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
+        self.own_lock().acquire(Deadline::Never)
+    }
+
+    /// Takes the condition's own lock unless somebody alive holds it; see [`Lock::try_lock`](crate::Lock::try_lock).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline]
+    pub fn try_lock(&self) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
+        self.own_lock().acquire(Deadline::Now)
+    }
+
+    /// Takes the condition's own lock, waiting at most `timeout`; see [`Lock::lock_timeout`](crate::Lock::lock_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn lock_timeout(&self, timeout: Duration) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
+        self.own_lock().acquire_timeout(timeout)
+    }
+
+    /// Releases the guard's lock, waits for a notification as long as it takes, and takes the lock again.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::OwnerDied`] with the guard inside if the lock's last owner died or panicked, which ends the wait also without a
+    /// notification. [`LockError::Failed`] without the guard, the lock being released: [`Error::TooManyWaiters`],
+    /// [`Error::ReadOnly`], [`Error::Inherited`] for a forked child's copy of its parent's guard (which releases nothing), or the lock
+    /// cannot be taken again.
+    pub fn wait<G: ConditionGuard>(&self, guard: G) -> Result<G, LockError<G>> {
+        self.wait_until(guard, Deadline::Never).map(|(guard, _)| guard)
+    }
+
+    /// Waits at most `timeout` (monotonic; zero lets others have the lock and returns). Taking the lock again is not subject to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_timeout<G: ConditionGuard>(
+        &self,
+        guard: G,
+        timeout: Duration,
+    ) -> Result<(G, WaitTimeoutResult), LockError<G>> {
+        self.wait_until(guard, Deadline::after(timeout))
+    }
+
+    /// Waits until `condition`, called with the lock held, says `false`; calls it once before any wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_while<G: ConditionGuard>(
+        &self,
+        guard: G,
+        condition: impl FnMut() -> bool,
+    ) -> Result<G, LockError<G>> {
+        self.wait_while_until(guard, Deadline::Never, condition).map(|(guard, _)| guard)
+    }
+
+    /// Waits until `condition`, called with the lock held, says `false`, or at most `timeout`; calls it once before any wait and
+    /// once after the timeout.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_while_timeout<G: ConditionGuard>(
+        &self,
+        guard: G,
+        timeout: Duration,
+        condition: impl FnMut() -> bool,
+    ) -> Result<(G, WaitTimeoutResult), LockError<G>> {
+        self.wait_while_until(guard, Deadline::after(timeout), condition)
+    }
+
+    /// Wakes the one that has waited longest; `false` if nobody waits. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReadOnly`], or a forked child cannot [join](crate::Space::join) the space.
+    #[inline]
+    pub fn notify_one(&self) -> Result<bool> {
+        self.notify(1).map(|woken| woken == 1)
+    }
+
+    /// Wakes the `count` that have waited longest, or all if there are fewer; tells how many. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`notify_one`](Self::notify_one).
+    #[inline]
+    pub fn notify(&self, count: u32) -> Result<u32> {
+        // A reader's or a forked child's id is 0.
+        if self.attached.member.me() != 0 && self.words.roll.is_empty() {
+            return Ok(0);
+        }
+        self.notify_slow(count)
+    }
+
+    /// Wakes everybody who waits; tells how many. Never waits.
+    ///
+    /// They are woken one after the other, as each takes the lock, so that they do not fight for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`notify_one`](Self::notify_one).
+    #[inline]
+    pub fn notify_all(&self) -> Result<u32> {
+        self.notify(u32::MAX)
+    }
+
+    /// How many wait now. A hint: it may change at once, and the dead count until somebody notices.
+    pub fn n_waiting(&self) -> usize {
+        Entry::count_waiting(&self.entries)
+    }
+
+    /// The state of the condition in `segment`, for whoever inspects it.
+    pub(crate) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
+        let (words, entries) = locate(segment)?;
+        Ok(vec![
+            ("lock", Fact::Part(words.lock.facts())),
+            ("waiting", Entry::facts(&entries)),
+            ("room", Fact::Number(entries.len() as u64)),
+        ])
+    }
+
+    #[cold]
+    fn notify_slow(&self, count: u32) -> Result<u32> {
+        let me = self.join("notify its waiters")?;
+        Ok(self.waiters(self.attached.member.host(), me).grant(count))
+    }
+
+    fn wait_until<G: ConditionGuard>(
+        &self,
+        guard: G,
+        deadline: Deadline,
+    ) -> Result<(G, WaitTimeoutResult), LockError<G>> {
+        guard.check()?;
+        let me = self.join("wait for it")?;
+        let host = self.attached.member.host();
+        let waiters = self.waiters(host, me);
+        // Registered before the lock is released: who notifies under the lock afterwards sees this waiter.
+        let place = waiters.register().map_err(|Full| Error::TooManyWaiters {
+            object: self.attached.object(),
+            limit: self.entries.len() as u64,
+        })?;
+        let lock = guard.suspend();
+        let mut patience = Patience::new(host, &self.words.roll.watch, me, deadline);
+        loop {
+            match waiters.wait(place, &mut patience, deadline) {
+                Round::Granted => break,
+                Round::Again => {}
+                Round::Idle if patience.is_over() => break,
+                Round::Idle if patience.is_on_watch() && G::holder_is_gone(&lock) => break,
+                Round::Idle => {}
+            }
+        }
+        drop(patience);
+        let outcome = G::resume(lock);
+        if let Err(LockError::Failed(_)) = outcome {
+            waiters.abandon(place);
+            return outcome.map(|guard| (guard, WaitTimeoutResult { timed_out: true }));
+        }
+        // With the lock held: a notification that came while it was awaited counts.
+        let timed_out = !waiters.leave(place);
+        outcome.map(|guard| (guard, WaitTimeoutResult { timed_out }))
+    }
+
+    fn wait_while_until<G: ConditionGuard>(
+        &self,
+        mut guard: G,
+        deadline: Deadline,
+        mut condition: impl FnMut() -> bool,
+    ) -> Result<(G, WaitTimeoutResult), LockError<G>> {
+        loop {
+            if !condition() {
+                return Ok((guard, WaitTimeoutResult { timed_out: false }));
+            }
+            let result;
+            (guard, result) = self.wait_until(guard, deadline)?;
+            if result.timed_out {
+                return Ok((guard, WaitTimeoutResult { timed_out: condition() }));
+            }
+        }
+    }
+
+    fn join(&self, action: &'static str) -> Result<u32> {
+        self.attached.member.join(|| self.attached.object(), action)
+    }
+
+    fn own_lock(&self) -> Parts<'_> {
+        Parts { word: &self.words.lock, attached: &self.attached }
+    }
+
+    fn waiters<'a, H: Host>(&'a self, host: &'a H, me: u32) -> Waiters<'a, H> {
+        Waiters { roll: &self.words.roll, entries: &self.entries, unclaimed: Unclaimed::Dropped, host, me }
+    }
+}
+
+/// The words of the condition in `segment`.
+fn locate(segment: &Arc<Segment>) -> Result<(Shared<ConditionWords>, SharedSlice<Entry>)> {
+    let words: Shared<ConditionWords> = Shared::new(segment, 0)?;
+    // Relaxed: written before the segment was published; checked against the body like any hostile number.
+    let capacity = words.capacity.load(Ordering::Relaxed) as usize;
+    Ok((words, SharedSlice::new(segment, size_of::<ConditionWords>(), capacity)?))
+}
+
+impl Builder<Condition> {
+    /// Makes the condition `name`; see [`create_with`](Self::create_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`create_with`](Self::create_with).
+    pub fn create(self, name: &str) -> Result<Condition> {
+        self.create_with(name, WAITERS)
+    }
+
+    /// Opens the condition `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`open_or_create_with`](Self::open_or_create_with).
+    pub fn open_or_create(self, name: &str) -> Result<Condition> {
+        self.open_or_create_with(name, WAITERS)
+    }
+
+    /// Makes a condition without a name; see [`anonymous_with`](Self::anonymous_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`anonymous_with`](Self::anonymous_with).
+    pub fn anonymous(self) -> Result<Condition> {
+        self.anonymous_with(WAITERS)
+    }
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Condition")
+            .field("object", &self.attached.object())
+            .field("holder", &self.own_lock().holder())
+            .field("n_waiting", &self.n_waiting())
+            .finish_non_exhaustive()
+    }
+}
+
+impl sealed::Sealed for Condition {}
+
+impl Object for Condition {
+    /// How many can wait at once.
+    type Init = u32;
+
+    fn plan(waiters: &u32) -> Result<Plan, PlanFault> {
+        if !(1..=MOST_WAITERS).contains(waiters) {
+            return Err(PlanFault {
+                what: "waiters",
+                found: u64::from(*waiters),
+                expected: format!("1 to {MOST_WAITERS}"),
+            });
+        }
+        Ok(Plan::whole(size_of::<ConditionWords>() + *waiters as usize * size_of::<Entry>()))
+    }
+
+    fn expect() -> Expect {
+        Expect { kind: Kind::Condition, type_info: TypeInfo::NONE }
+    }
+
+    fn initialise(body: &Body<'_>, waiters: u32) -> Result<()> {
+        // Relaxed: published with the segment.
+        Shared::<ConditionWords>::new(body.segment, 0)?.capacity.store(waiters, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn attach(attached: Attached) -> Result<Self> {
+        let (words, entries) = locate(&attached.segment)?;
+        Ok(Condition { words, entries, attached })
+    }
+
+    fn attached(&self) -> &Attached {
+        &self.attached
+    }
+}
+
+impl serde::Serialize for Condition {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.handle().serialize(serializer)
+    }
+}
