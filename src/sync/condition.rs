@@ -54,10 +54,10 @@ const MOST_WAITERS: u32 = 1 << 16;
 /// let same = Condition::open(&name)?; // in any process of the user
 /// let ready = Value::<bool>::anonymous(false)?;
 /// let theirs = ready.clone();
-/// let waiter = std::thread::spawn(move || {
+/// let waiter = std::thread::spawn(move || -> procshare::Result<()> {
 ///     let guard = same.lock()?;
 ///     let _guard = same.wait_while(guard, || !theirs.get().unwrap_or(false))?;
-///     procshare::Result::Ok(())
+///     Ok(())
 /// });
 /// let guard = changed.lock()?;
 /// ready.set(true)?;
