@@ -5,6 +5,7 @@ pub mod barrier;
 pub mod condition;
 pub mod event;
 pub mod lock;
+mod ours;
 pub mod raw;
 pub mod rlock;
 pub mod segment;

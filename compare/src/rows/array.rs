@@ -4,11 +4,14 @@ use std::hint::black_box;
 use std::ptr::NonNull;
 use std::sync::Mutex;
 
+use procshare::Array;
+
 use super::held;
+use super::ours::refused;
 use crate::contender::{Contender, solo};
 use crate::failure::{Failure, same};
 use crate::python::python;
-use crate::row::{Placement, Row};
+use crate::row::{OURS, Placement, Row};
 
 /// Elements of the array that single writes go to.
 const LENGTH: usize = 1024;
@@ -17,10 +20,12 @@ const LENGTH: usize = 1024;
 pub fn rows() -> Vec<Row> {
     let mut rows = vec![
         Row::new("array-write", "Array: write one element under its lock", Placement::Alone)
+            .with(array_set())
             .with(locked_write())
             .with(python("array"))
             .goal(1.1, "Mutex<Vec>"),
         Row::new("array-slice", "Array: store through a borrowed slice", Placement::Alone)
+            .with(guard_store())
             .with(plain_store())
             .goal(1.05, "plain slice"),
     ];
@@ -31,6 +36,7 @@ pub fn rows() -> Vec<Row> {
         rows.push(
             Row::new(format!("array-copy-{bytes}"), title, Placement::Alone)
                 .moving(bytes as u64)
+                .with(array_read(bytes))
                 .with(copy_out(bytes))
                 .goal(1.0 / 0.95, "memcpy"),
         );
@@ -38,6 +44,7 @@ pub fn rows() -> Vec<Row> {
         rows.push(
             Row::new(format!("array-fill-{bytes}"), title, Placement::Alone)
                 .moving(bytes as u64)
+                .with(array_write(bytes))
                 .with(copy_in(bytes))
                 .goal(1.0 / 0.95, "memcpy"),
         );
@@ -66,6 +73,36 @@ fn locked_write() -> Box<dyn Contender> {
             Ok(())
         },
         |(array, _), total| same("sum", total, held(array).iter().sum()),
+    )
+}
+
+/// Counts at element after element; the sum tells whether any write was lost.
+fn array_set() -> Box<dyn Contender> {
+    solo(
+        OURS,
+        || Ok((Array::anonymous(LENGTH, 0_u64).map_err(refused)?, 0)),
+        |(array, next), ops| {
+            for n in *next..*next + ops as usize {
+                array.set(n % LENGTH, (n / LENGTH + 1) as u64).map_err(refused)?;
+            }
+            *next += ops as usize;
+            Ok(())
+        },
+        |(array, _), total| same("sum", total, array.to_vec().map_err(refused)?.iter().sum()),
+    )
+}
+
+/// One guard for all stores of a batch, as one slice serves the peer.
+fn guard_store() -> Box<dyn Contender> {
+    solo(
+        OURS,
+        || Ok((Array::anonymous(LENGTH, 0_u64).map_err(refused)?, 0)),
+        |(array, next), ops| {
+            let mut slice = array.lock(..).map_err(refused)?;
+            *next = store_each(&mut slice, *next, ops);
+            Ok(())
+        },
+        |(array, next), total| check_stores(&array.to_vec().map_err(refused)?, *next, total),
     )
 }
 
@@ -131,55 +168,84 @@ impl Drop for Bytes {
     }
 }
 
-/// The two ends of a copy, and how often it was done.
-struct Copying {
-    shared: Bytes,
-    private: Vec<u64>,
+/// How many copies are made of the same first word: marking short copies one by one would cost more than copying them.
+fn burst(bytes: usize) -> u64 {
+    if bytes <= 4 << 10 { 64 } else { 1 }
+}
+
+/// The private end of a copy, and what went through it.
+struct Private {
+    words: Vec<u64>,
+    burst: u64,
     done: u64,
     sum: u64,
 }
 
-impl Copying {
-    fn new(bytes: usize) -> Result<Self, Failure> {
-        Ok(Self { shared: Bytes::new(bytes)?, private: vec![7; bytes / 8], done: 0, sum: 0 })
+impl Private {
+    fn new(bytes: usize, word: fn(usize) -> u64) -> Self {
+        Self { words: (0..bytes / 8).map(word).collect(), burst: burst(bytes), done: 0, sum: 0 }
     }
 
-    /// Word n of what is copied the last time.
-    fn pattern(n: usize) -> u64 {
-        (n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    /// Counts a copy to come; its number, if the first word is to become that.
+    #[inline]
+    fn next_mark(&mut self) -> Option<u64> {
+        self.done += 1;
+        self.done.is_multiple_of(self.burst).then_some(self.done)
     }
 
-    /// What the first words sum up to when copy n carried the word n.
-    fn sum_to(total: u64) -> u64 {
-        total * (total + 1) / 2
+    /// Checks the sum of the first words that arrived, and the words behind the first.
+    fn check(&self, total: u64, arrived: &[u64]) -> Result<(), Failure> {
+        same("sum of first words", (1..=total).map(|n| n - n % self.burst).sum(), self.sum)?;
+        let behind = arrived.iter().enumerate().skip(1);
+        same("wrong words", 0, behind.filter(|&(n, &word)| word != pattern(n)).count() as u64)
     }
 }
 
-/// From shared to private memory; the first word changes each time and is summed up on the other side.
+/// What is copied: word n; the first is 0 until it is marked.
+fn pattern(n: usize) -> u64 {
+    (n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// From shared to private memory; the first word changes from burst to burst and is summed up on the other side.
 fn copy_out(bytes: usize) -> Box<dyn Contender> {
     solo(
         "memcpy",
         move || {
-            let mut ends = Copying::new(bytes)?;
-            ends.shared.words().iter_mut().enumerate().for_each(|(n, word)| *word = Copying::pattern(n));
-            Ok(ends)
+            let mut shared = Bytes::new(bytes)?;
+            shared.words().iter_mut().enumerate().for_each(|(n, word)| *word = pattern(n));
+            Ok((shared, Private::new(bytes, |_| 7)))
         },
-        |ends, ops| {
-            let source = ends.shared.words();
-            let private = &mut ends.private;
+        |(shared, private), ops| {
+            let source = shared.words();
             for _ in 0..ops {
-                ends.done += 1;
-                source[0] = ends.done;
-                private.copy_from_slice(black_box(&*source));
-                ends.sum += black_box(&*private)[0];
+                if let Some(mark) = private.next_mark() {
+                    source[0] = mark;
+                }
+                private.words.copy_from_slice(black_box(&*source));
+                private.sum += black_box(&*private.words)[0];
             }
             Ok(())
         },
-        |ends, total| {
-            same("sum of first words", Copying::sum_to(total), ends.sum)?;
-            let wrong = ends.private.iter().enumerate().skip(1);
-            same("wrong words", 0, wrong.filter(|&(n, &word)| word != Copying::pattern(n)).count() as u64)
+        |(_, private), total| private.check(total, &private.words),
+    )
+}
+
+/// The same out of a procshare array: the copy is what the array held at one instant.
+fn array_read(bytes: usize) -> Box<dyn Contender> {
+    solo(
+        OURS,
+        move || Ok((shared_array(bytes, pattern)?, Private::new(bytes, |_| 7))),
+        |(array, private), ops| {
+            for _ in 0..ops {
+                if let Some(mark) = private.next_mark() {
+                    array.set(0, mark).map_err(refused)?;
+                }
+                array.read(0, &mut private.words).map_err(refused)?;
+                private.sum += black_box(&*private.words)[0];
+            }
+            Ok(())
         },
+        |(_, private), total| private.check(total, &private.words),
     )
 }
 
@@ -187,26 +253,51 @@ fn copy_out(bytes: usize) -> Box<dyn Contender> {
 fn copy_in(bytes: usize) -> Box<dyn Contender> {
     solo(
         "memcpy",
-        move || {
-            let mut ends = Copying::new(bytes)?;
-            ends.private.iter_mut().enumerate().for_each(|(n, word)| *word = Copying::pattern(n));
-            Ok(ends)
-        },
-        |ends, ops| {
-            let target = ends.shared.words();
-            let private = &mut ends.private;
+        move || Ok((Bytes::new(bytes)?, Private::new(bytes, pattern))),
+        |(shared, private), ops| {
+            let target = shared.words();
             for _ in 0..ops {
-                ends.done += 1;
-                private[0] = ends.done;
-                target.copy_from_slice(black_box(&*private));
-                ends.sum += black_box(&*target)[0];
+                if let Some(mark) = private.next_mark() {
+                    private.words[0] = mark;
+                }
+                target.copy_from_slice(black_box(&*private.words));
+                private.sum += private.words[0];
             }
             Ok(())
         },
-        |ends, total| {
-            same("sum of first words", Copying::sum_to(total), ends.sum)?;
-            let wrong = ends.shared.words().iter().enumerate().skip(1);
-            same("wrong words", 0, wrong.filter(|&(n, &word)| word != Copying::pattern(n)).count() as u64)
+        |(shared, private), total| {
+            same("first word", total - total % private.burst, shared.words()[0])?;
+            private.check(total, shared.words())
         },
     )
+}
+
+/// The same into a procshare array: no reader ever sees half of a copy.
+fn array_write(bytes: usize) -> Box<dyn Contender> {
+    solo(
+        OURS,
+        move || Ok((shared_array(bytes, |_| 7)?, Private::new(bytes, pattern))),
+        |(array, private), ops| {
+            for _ in 0..ops {
+                if let Some(mark) = private.next_mark() {
+                    private.words[0] = mark;
+                }
+                array.write(0, &private.words).map_err(refused)?;
+                private.sum += private.words[0];
+            }
+            Ok(())
+        },
+        |(array, private), total| {
+            let arrived = array.to_vec().map_err(refused)?;
+            same("first word", total - total % private.burst, arrived[0])?;
+            private.check(total, &arrived)
+        },
+    )
+}
+
+fn shared_array(bytes: usize, word: fn(usize) -> u64) -> Result<Array<u64>, Failure> {
+    let array = Array::anonymous(bytes / 8, 0_u64).map_err(refused)?;
+    let words: Vec<u64> = (0..bytes / 8).map(word).collect();
+    array.write(0, &words).map_err(refused)?;
+    Ok(array)
 }

@@ -3,16 +3,17 @@
 use std::sync::Mutex;
 
 use super::held;
+use super::ours::Locked;
 use super::raw::RawMutex;
 use crate::contender::{Contender, solo};
 use crate::crew::{Share, Workers, crew};
 use crate::failure::{Failure, same};
 use crate::pthread::{self, Kind, Semaphore};
 use crate::python::python;
-use crate::row::{Placement, Row};
+use crate::row::{OURS, Placement, Row};
 
 /// A lock with a counter under it.
-trait Counted: Sized + Send + Sync + 'static {
+pub(super) trait Counted: Sized + Send + Sync + 'static {
     fn new() -> Result<Self, Failure>;
 
     /// Locks, adds one, unlocks, so many times.
@@ -25,6 +26,7 @@ trait Counted: Sized + Send + Sync + 'static {
 pub fn rows() -> Vec<Row> {
     let contended = |id, title, placement| {
         Row::new(id, title, placement)
+            .with(together::<Locked>(OURS, Workers::Processes))
             .with(together::<PthreadShared>("pthread shared", Workers::Processes))
             .with(together::<PthreadRobust>("pthread robust", Workers::Processes))
             .with(together::<RawMutex>("raw_sync", Workers::Processes))
@@ -34,6 +36,7 @@ pub fn rows() -> Vec<Row> {
     };
     vec![
         Row::new("lock-alone", "Lock, uncontended", Placement::Alone)
+            .with(alone::<Locked>(OURS))
             .with(alone::<Mutex<u64>>("std Mutex"))
             .with(alone::<parking_lot::Mutex<u64>>("parking_lot"))
             .with(alone::<PthreadShared>("pthread shared"))

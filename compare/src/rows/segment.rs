@@ -5,12 +5,14 @@ use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 
+use procshare::AtomicValue;
 use shared_memory::{Shmem, ShmemConf};
 
+use super::ours::refused;
 use crate::contender::{Contender, solo};
 use crate::failure::{Failure, not_negative, same};
 use crate::python::python;
-use crate::row::{Placement, Row};
+use crate::row::{OURS, Placement, Row};
 
 const BYTES: usize = 4096;
 
@@ -20,19 +22,24 @@ trait Segment: Sized + 'static {
 
     fn open(name: &str) -> Result<Self, Failure>;
 
+    /// Writes its first word.
+    fn put(&self, word: u64) -> Result<(), Failure>;
+
     /// Its first word.
-    fn word(&self) -> *mut u64;
+    fn get(&self) -> u64;
 }
 
 /// The rows of this file.
 pub fn rows() -> Vec<Row> {
     vec![
         Row::new("segment-life", "Segment: create, open, touch, unlink 4 KiB", Placement::Alone)
+            .with(life::<Ours>(OURS))
             .with(life::<Raw>("raw shm_open"))
             .with(life::<Shmem>("shared_memory"))
             .with(python("segment"))
             .goal(1.05, "raw shm_open"),
         Row::new("segment-open", "Segment: open an existing one, touch, close", Placement::Alone)
+            .with(opening::<Ours>(OURS))
             .with(opening::<Raw>("raw shm_open"))
             .with(opening::<Shmem>("shared_memory"))
             .goal(1.5, "raw shm_open"),
@@ -44,13 +51,15 @@ const PREFIX: &str = "procshare-compare-";
 
 /// A name no other batch uses: every batch has its own process.
 fn own_name() -> String {
-    format!("/{PREFIX}{}", std::process::id())
+    format!("{PREFIX}{}", std::process::id())
 }
 
 /// Removes the segments of batches that were killed.
 pub fn sweep() {
-    let Ok(entries) = fs::read_dir("/dev/shm") else { return };
-    for entry in entries.flatten() {
+    let space = procshare::Space::root().join("default");
+    let entries =
+        ["/dev/shm".as_ref(), space.as_path()].into_iter().filter_map(|path| fs::read_dir(path).ok());
+    for entry in entries.flatten().flatten() {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok());
         if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
@@ -70,10 +79,8 @@ fn life<S: Segment>(name: &'static str) -> Box<dyn Contender> {
                 *done += 1;
                 let made = S::create(name)?;
                 let opened = S::open(name)?;
-                // SAFETY: both mappings are live, writable, aligned and one page long; this process alone has them.
-                unsafe { made.word().write_volatile(*done) };
-                // SAFETY: as above.
-                *sum += unsafe { opened.word().read_volatile() };
+                made.put(*done)?;
+                *sum += opened.get();
             }
             Ok(())
         },
@@ -94,15 +101,13 @@ fn opening<S: Segment>(name: &'static str) -> Box<dyn Contender> {
         || {
             let name = own_name();
             let made = S::create(&name)?;
-            // SAFETY: the mapping is live, writable, aligned and one page long; this process alone has it.
-            unsafe { made.word().write_volatile(STAMP) };
+            made.put(STAMP)?;
             Ok((name, made, 0_u64))
         },
         |(name, _, sum), ops| {
             for _ in 0..ops {
                 let opened = S::open(name)?;
-                // SAFETY: as above.
-                *sum += unsafe { opened.word().read_volatile() };
+                *sum += opened.get();
             }
             Ok(())
         },
@@ -168,32 +173,85 @@ impl Drop for Raw {
 
 impl Segment for Raw {
     fn create(name: &str) -> Result<Self, Failure> {
-        let name = CString::new(name).map_err(|error| Failure::contender("name", error))?;
+        let name = c_name(name)?;
         Self::map(&name, libc::O_CREAT | libc::O_EXCL | libc::O_RDWR, true)
     }
 
     fn open(name: &str) -> Result<Self, Failure> {
-        let name = CString::new(name).map_err(|error| Failure::contender("name", error))?;
+        let name = c_name(name)?;
         Self::map(&name, libc::O_RDWR, false)
     }
 
-    fn word(&self) -> *mut u64 {
-        black_box(self.at)
+    fn put(&self, word: u64) -> Result<(), Failure> {
+        // SAFETY: the mapping is live, writable, aligned and one page long; this process alone has it.
+        unsafe { black_box(self.at).write_volatile(word) };
+        Ok(())
     }
+
+    fn get(&self) -> u64 {
+        // SAFETY: as in `put`.
+        unsafe { black_box(self.at).read_volatile() }
+    }
+}
+
+fn c_name(name: &str) -> Result<CString, Failure> {
+    CString::new(format!("/{name}")).map_err(|error| Failure::contender("name", error))
 }
 
 impl Segment for Shmem {
     fn create(name: &str) -> Result<Self, Failure> {
-        let conf = ShmemConf::new().os_id(name).size(BYTES);
+        let conf = ShmemConf::new().os_id(format!("/{name}")).size(BYTES);
         conf.create().map_err(|error| Failure::contender("shared_memory create", error))
     }
 
     fn open(name: &str) -> Result<Self, Failure> {
-        let conf = ShmemConf::new().os_id(name);
+        let conf = ShmemConf::new().os_id(format!("/{name}"));
         conf.open().map_err(|error| Failure::contender("shared_memory open", error))
     }
 
-    fn word(&self) -> *mut u64 {
-        black_box(self.as_ptr().cast())
+    fn put(&self, word: u64) -> Result<(), Failure> {
+        // SAFETY: the mapping is live, writable, aligned and one page long; this process alone has it.
+        unsafe { black_box(self.as_ptr().cast::<u64>()).write_volatile(word) };
+        Ok(())
+    }
+
+    fn get(&self) -> u64 {
+        // SAFETY: as in `put`.
+        unsafe { black_box(self.as_ptr().cast::<u64>()).read_volatile() }
+    }
+}
+
+/// procshare's smallest object, on one page: header, checks and attachment included.
+struct Ours {
+    value: AtomicValue<u64>,
+    /// The name to remove at the end, if this handle made it.
+    name: Option<String>,
+}
+
+impl Segment for Ours {
+    fn create(name: &str) -> Result<Self, Failure> {
+        let value = AtomicValue::create(name, 0).map_err(refused)?;
+        Ok(Self { value, name: Some(name.to_owned()) })
+    }
+
+    fn open(name: &str) -> Result<Self, Failure> {
+        Ok(Self { value: AtomicValue::open(name).map_err(refused)?, name: None })
+    }
+
+    fn put(&self, word: u64) -> Result<(), Failure> {
+        self.value.store(word).map_err(refused)
+    }
+
+    fn get(&self) -> u64 {
+        self.value.load()
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            // A name left behind shows in the check at the end.
+            let _ = AtomicValue::<u64>::unlink(name);
+        }
     }
 }

@@ -4,11 +4,14 @@ use std::hint::black_box;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use procshare::{AtomicValue, Value};
+
 use super::held;
+use super::ours::refused;
 use crate::contender::{Contender, solo};
-use crate::failure::same;
+use crate::failure::{Failure, same};
 use crate::python::python;
-use crate::row::{Placement, Row};
+use crate::row::{OURS, Placement, Row};
 use crate::shared::Shared;
 
 /// The rows of this file.
@@ -26,6 +29,7 @@ pub fn rows() -> Vec<Row> {
     );
     let mut rows = vec![
         Row::new("value-add", "Value: atomic add", Placement::Alone)
+            .with(atomic_value())
             .with(atomic)
             .with(python("value"))
             .goal(1.05, "AtomicU64"),
@@ -43,6 +47,7 @@ const START: u64 = 1_000_003;
 fn get_row<const N: usize>() -> Row {
     let bytes = size_of::<Words<N>>();
     Row::new(format!("value-get-{bytes}"), format!("Value: get, {bytes} B"), Placement::Alone)
+        .with(value_get::<N>())
         .with(mutex_get::<N>())
         .goal(1.0, "std Mutex<T>")
 }
@@ -54,8 +59,59 @@ fn update_row<const N: usize>() -> Row {
         format!("Value: crash-atomic update, {bytes} B"),
         Placement::Alone,
     )
+    .with(value_update::<N>())
     .with(mutex_update::<N>())
     .goal(1.5, "std Mutex<T>")
+}
+
+fn atomic_value() -> Box<dyn Contender> {
+    solo(
+        OURS,
+        || AtomicValue::anonymous(0_u64).map_err(refused),
+        |value, ops| {
+            for _ in 0..ops {
+                value.fetch_add(1).map_err(refused)?;
+            }
+            Ok(())
+        },
+        |value, total| same("sum", total, value.load()),
+    )
+}
+
+fn value_get<const N: usize>() -> Box<dyn Contender> {
+    solo(
+        OURS,
+        || Ok((Value::<Words<N>>::anonymous([START; N]).map_err(refused)?, 0_u64)),
+        |(value, sum), ops| {
+            let mut read = 0_u64;
+            for _ in 0..ops {
+                let mut copy: Words<N> = value.get().map_err(refused)?;
+                let copy = black_box(&mut copy);
+                read = read.wrapping_add(copy[0] ^ copy[N - 1] ^ START);
+            }
+            *sum = sum.wrapping_add(read);
+            Ok(())
+        },
+        |(_, sum), total| same("sum of what was read", START.wrapping_mul(total), *sum),
+    )
+}
+
+fn value_update<const N: usize>() -> Box<dyn Contender> {
+    solo(
+        OURS,
+        || Value::<Words<N>>::anonymous([START; N]).map_err(refused),
+        |value, ops| {
+            for _ in 0..ops {
+                let updated = value.update(|copy| {
+                    change(copy);
+                    black_box(copy);
+                });
+                updated.map_err(refused)?;
+            }
+            Ok(())
+        },
+        |value, total| check_update(value.get().map_err(refused)?, total),
+    )
 }
 
 /// Copies the whole T out under the lock.
@@ -91,15 +147,16 @@ fn mutex_update<const N: usize>() -> Box<dyn Contender> {
             }
             Ok(())
         },
-        |value, total| {
-            let mut whole = *held(value);
-            same("first word", START + total, whole[0])?;
-            same("last word", START + total, whole[N - 1])?;
-            whole[0] = START;
-            whole[N - 1] = START;
-            same("words that must not change", 0, whole.iter().filter(|&&word| word != START).count() as u64)
-        },
+        |value, total| check_update(*held(value), total),
     )
+}
+
+fn check_update<const N: usize>(mut whole: Words<N>, total: u64) -> Result<(), Failure> {
+    same("first word", START + total, whole[0])?;
+    same("last word", START + total, whole[N - 1])?;
+    whole[0] = START;
+    whole[N - 1] = START;
+    same("words that must not change", 0, whole.iter().filter(|&&word| word != START).count() as u64)
 }
 
 /// The change an update makes: one more in the first word, the same in the last.
