@@ -19,7 +19,6 @@ use core::mem::MaybeUninit;
 
 use crate::atomic::{AtomicU64, Ordering::*, fence};
 use crate::shm::Plain;
-use crate::shm::checked::{InvalidBits, read_checked};
 use crate::shm::view::{Bytes, Word};
 use crate::sync::LockWord;
 
@@ -66,9 +65,9 @@ impl Layout {
 }
 
 /// One look at the value without its lock.
-pub(super) enum Look<T> {
-    /// A whole value.
-    Value(Result<T, InvalidBits>),
+pub(super) enum Look<'b, B> {
+    /// The bytes of one commit.
+    Whole(&'b mut B),
     /// A writer came near: look again.
     Disturbed,
     /// The committed slot is, or was, edited in place.
@@ -153,56 +152,38 @@ impl ValueHead {
         (self.version.load(Relaxed) == version.0).then_some(read)
     }
 
-    /// Copies the value without the lock.
+    /// Copies the value's bytes to `place` without the lock.
     #[inline]
-    pub(super) fn look<T: Plain>(&self, slots: &Bytes) -> Look<T> {
+    pub(super) fn look<'b, T: Plain>(
+        &self,
+        slots: &Bytes,
+        place: &'b mut MaybeUninit<T::Bits>,
+    ) -> Look<'b, T::Bits> {
         // Acquire: pair VERSION.
         let version = Version(self.version.load(Acquire));
         if version.in_place() {
             return Look::InPlace;
         }
-        let bits = copy_bits::<T>(slots, version.slot());
+        let bits = copy_bits::<T>(slots, version.slot(), place);
         // Acquire fence: pair OVERWRITE.
         fence(Acquire);
-        if self.version.load(Relaxed) != version.0 {
-            return Look::Disturbed;
-        }
-        // SAFETY: (S9) `copy_bits` initialised every byte of a private copy.
-        Look::Value(unsafe { read_checked(&bits) })
+        if self.version.load(Relaxed) == version.0 { Look::Whole(bits) } else { Look::Disturbed }
     }
-}
-
-/// Reads the committed value; the caller holds the lock.
-#[inline]
-pub(super) fn read<T: Plain>(slots: &Bytes, version: Version) -> Result<T, InvalidBits> {
-    let bits = copy_bits::<T>(slots, version.slot());
-    // SAFETY: (S9) `copy_bits` initialised every byte of a private copy.
-    unsafe { read_checked(&bits) }
 }
 
 /// Fills a slot; the caller holds the lock and has called `begin`, or nobody else sees the segment yet.
 #[inline]
 pub(super) fn write<T: Plain>(slots: &Bytes, slot: usize, value: &T) {
-    slots.store(slot * Layout::stride::<T>(), bytemuck::bytes_of(value));
+    slots.store_value(slot * Layout::stride::<T>(), value);
 }
 
+/// Copies a slot's bytes to `place`; without the lock they may be a mixture.
 #[inline]
-fn copy_bits<T: Plain>(slots: &Bytes, slot: usize) -> MaybeUninit<T::Bits> {
-    let mut bits = MaybeUninit::<T::Bits>::uninit();
-    slots.load(slot * Layout::stride::<T>(), bits.as_bytes_mut_of::<T>());
-    bits
-}
-
-/// The bytes of a place for a `T`.
-trait BytesOf {
-    fn as_bytes_mut_of<T>(&mut self) -> &mut [MaybeUninit<u8>];
-}
-
-impl<B> BytesOf for MaybeUninit<B> {
-    #[inline]
-    fn as_bytes_mut_of<T>(&mut self) -> &mut [MaybeUninit<u8>] {
-        const { assert!(size_of::<T>() == size_of::<B>()) };
-        // SAFETY: (S9) a place is as many uninitialised bytes as its size.
-        unsafe { core::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), size_of::<B>()) }
-    }
+pub(super) fn copy_bits<'b, T: Plain>(
+    slots: &Bytes,
+    slot: usize,
+    place: &'b mut MaybeUninit<T::Bits>,
+) -> &'b mut T::Bits {
+    const { assert!(size_of::<T>() == size_of::<T::Bits>()) };
+    slots.load_value(slot * Layout::stride::<T>(), place)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::participant::{
     Attached, Body, Builder, Expect, Fact, Fate, Handle, Host, Object, ParticipantId, Plan, PlanFault,
     RawFacts, sealed,
 };
+use crate::shm::checked::checked_mut;
 use crate::shm::header::TypeInfo;
 use crate::shm::segment::Segment;
 use crate::shm::view::{Bytes, Shared};
@@ -127,8 +129,9 @@ impl<T: Plain> Value<T> {
     /// that are no `T`.
     #[inline]
     pub fn get(&self) -> Result<T> {
-        match self.head.look(&self.slots) {
-            Look::Value(value) => value.map_err(|_| self.invalid()),
+        let mut place = MaybeUninit::uninit();
+        match self.head.look::<T>(&self.slots, &mut place) {
+            Look::Whole(bits) => self.checked(bits).copied(),
             _ => self.get_slow(Deadline::Never),
         }
     }
@@ -158,7 +161,7 @@ impl<T: Plain> Value<T> {
     /// [`Error::Deadlock`] if the calling thread holds a guard of it; [`Error::ReadOnly`].
     #[inline]
     pub fn set(&self, value: T) -> Result<()> {
-        self.write(Deadline::Never, |_| Ok((value, ())), true)
+        self.set_until(Deadline::Never, &value)
     }
 
     /// Replaces the value unless somebody alive holds a guard.
@@ -167,7 +170,7 @@ impl<T: Plain> Value<T> {
     ///
     /// [`Error::WouldBlock`], and as [`set`](Self::set).
     pub fn try_set(&self, value: T) -> Result<()> {
-        self.write(Deadline::Now, |_| Ok((value, ())), true)
+        self.set_until(Deadline::Now, &value)
     }
 
     /// Replaces the value, waiting at most `timeout`.
@@ -176,7 +179,7 @@ impl<T: Plain> Value<T> {
     ///
     /// [`Error::TimedOut`], and as [`set`](Self::set).
     pub fn set_timeout(&self, value: T, timeout: Duration) -> Result<()> {
-        self.write(Deadline::after(timeout), |_| Ok((value, ())), true).map_err(timed_out)
+        self.set_until(Deadline::after(timeout), &value).map_err(timed_out)
     }
 
     /// Replaces the value and returns the old one, in one step.
@@ -185,7 +188,7 @@ impl<T: Plain> Value<T> {
     ///
     /// As [`update`](Self::update).
     pub fn replace(&self, value: T) -> Result<T> {
-        self.write(Deadline::Never, |version| Ok((value, self.read(version)?)), false)
+        self.update(|old| std::mem::replace(old, value))
     }
 
     /// Lets `change` edit a copy and commits it, in one step. A panic in `change` commits nothing.
@@ -329,10 +332,15 @@ impl<T: Plain> Value<T> {
         &self.slots
     }
 
-    /// The committed value; the caller holds the lock.
+    /// The committed value, copied to `place`; the caller holds the lock.
     #[inline]
-    fn read(&self, version: Version) -> Result<T> {
-        slots::read(&self.slots, version).map_err(|_| self.invalid())
+    fn read<'b>(&self, version: Version, place: &'b mut MaybeUninit<T::Bits>) -> Result<&'b mut T> {
+        self.checked(slots::copy_bits::<T>(&self.slots, version.slot(), place))
+    }
+
+    #[inline]
+    fn checked<'b>(&self, bits: &'b mut T::Bits) -> Result<&'b mut T> {
+        checked_mut(bits).map_err(|_| self.invalid())
     }
 
     /// Commits `new` over the version `seen`; the caller holds the lock.
@@ -372,9 +380,10 @@ impl<T: Plain> Value<T> {
 
     #[cold]
     fn get_slow(&self, deadline: Deadline) -> Result<T> {
+        let mut place = MaybeUninit::uninit();
         for _ in 0..LOOKS {
-            match self.head.look(&self.slots) {
-                Look::Value(value) => return value.map_err(|_| self.invalid()),
+            match self.head.look::<T>(&self.slots, &mut place) {
+                Look::Whole(bits) => return self.checked(bits).copied(),
                 Look::Disturbed => crate::atomic::pause(),
                 Look::InPlace => break,
             }
@@ -384,7 +393,7 @@ impl<T: Plain> Value<T> {
         }
         let (owner, torn) = self.own(deadline, "read it")?;
         let value = match torn {
-            None => self.read(self.head.version()),
+            None => self.read(self.head.version(), &mut place).copied(),
             Some(cause) => Err(Error::OwnerDied { cause }),
         };
         self.parts().disown(owner);
@@ -393,10 +402,11 @@ impl<T: Plain> Value<T> {
 
     /// The value for a handle that may not write a byte, not even to wait.
     fn get_read_only(&self, deadline: Deadline) -> Result<T> {
+        let mut place = MaybeUninit::uninit();
         loop {
             let now = self.head.lock.snapshot();
-            match self.head.look(&self.slots) {
-                Look::Value(value) => return value.map_err(|_| self.invalid()),
+            match self.head.look::<T>(&self.slots, &mut place) {
+                Look::Whole(bits) => return self.checked(bits).copied(),
                 Look::Disturbed => crate::atomic::yield_now(),
                 Look::InPlace => {
                     let host = self.attached.member.host();
@@ -417,44 +427,37 @@ impl<T: Plain> Value<T> {
         }
     }
 
-    /// Computes a new value from the old one and commits it.
+    /// Commits a whole new value, whatever the old one is.
     #[inline]
-    fn write<R>(
-        &self,
-        deadline: Deadline,
-        change: impl FnOnce(Version) -> Result<(T, R)>,
-        heals: bool,
-    ) -> Result<R> {
+    fn set_until(&self, deadline: Deadline, new: &T) -> Result<()> {
+        let (owner, torn) = self.own(deadline, "change it")?;
+        let _held = Held { parts: self.parts(), owner };
+        self.commit(self.head.version(), new, torn.is_some());
+        Ok(())
+    }
+
+    /// Lets `change` edit a private copy and commits it.
+    #[inline]
+    fn update_until<R>(&self, deadline: Deadline, change: impl FnOnce(&mut T) -> R) -> Result<R> {
         let (owner, torn) = self.own(deadline, "change it")?;
         // Whatever happens from here on, a panic in `change` included, the lock is given back.
         let _held = Held { parts: self.parts(), owner };
-        if let (Some(cause), false) = (torn, heals) {
+        if let Some(cause) = torn {
             return Err(Error::OwnerDied { cause });
         }
         let version = self.head.version();
-        let (new, result) = change(version)?;
-        self.commit(version, &new, torn.is_some());
+        let mut place = MaybeUninit::uninit();
+        let value = self.read(version, &mut place)?;
+        let result = change(value);
+        self.commit(version, value, false);
         Ok(result)
-    }
-
-    #[inline]
-    fn update_until<R>(&self, deadline: Deadline, change: impl FnOnce(&mut T) -> R) -> Result<R> {
-        self.write(
-            deadline,
-            |version| {
-                let mut value = self.read(version)?;
-                let result = change(&mut value);
-                Ok((value, result))
-            },
-            false,
-        )
     }
 
     fn lock_until(&self, deadline: Deadline) -> Result<ValueGuard<'_, T>, LockError<ValueGuard<'_, T>>> {
         let (owner, torn) = self.own(deadline, "lock it")?;
         let held = Held { parts: self.parts(), owner };
         let version = self.head.version();
-        let value = self.read(version)?;
+        let value = *self.read(version, &mut MaybeUninit::uninit())?;
         finish(ValueGuard::new(self, held, version, value), torn)
     }
 
@@ -466,7 +469,7 @@ impl<T: Plain> Value<T> {
         let held = Held { parts: self.parts(), owner };
         let version = self.head.version();
         // The check before a reference is made; with the lock held, nobody changes the bytes after it.
-        self.read(version)?;
+        self.read(version, &mut MaybeUninit::uninit())?;
         finish(ValueInPlaceGuard::new(self, held, version), torn)
     }
 }

@@ -74,6 +74,26 @@ pub unsafe fn read_checked<T: Plain>(bits: &MaybeUninit<T::Bits>) -> Result<T, I
     Ok(unsafe { bits.as_ptr().cast::<T>().read() })
 }
 
+/// Looks at a private copy of shared bytes as the `T` it is.
+///
+/// # Errors
+///
+/// [`InvalidBits`] if the bytes are no value of `T`.
+#[inline]
+pub(crate) fn checked_mut<T: Plain>(bits: &mut T::Bits) -> Result<&mut T, InvalidBits> {
+    const {
+        assert!(size_of::<T>() == size_of::<T::Bits>() && align_of::<T>() <= align_of::<T::Bits>());
+    }
+    if !T::is_valid_bit_pattern(bits) {
+        // SAFETY: (S9) a `T::Bits` that stands behind a reference was copied whole, byte by byte.
+        return Err(unsafe { invalid::<T>(&*std::ptr::from_mut(bits).cast()) });
+    }
+    // SAFETY: (S9) `CheckedBitPattern` promises that bits which pass the check are a valid `T` of the same layout (asserted
+    // above as far as it can be), and the place is private. Whatever `T` is stored there, its bytes are all initialised
+    // (`NoUninit`), which makes them a `T::Bits` again.
+    Ok(unsafe { &mut *std::ptr::from_mut(bits).cast::<T>() })
+}
+
 /// Describes bytes that failed the check.
 ///
 /// # Safety

@@ -9,6 +9,8 @@
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use bytemuck::NoUninit;
+
 /// The largest copy made of atomic words; beyond it the C library's vector instructions win.
 const ATOMIC_MAX: usize = 128;
 
@@ -63,6 +65,55 @@ pub(super) unsafe fn load(from: *const u8, to: *mut MaybeUninit<u8>, len: usize)
     } else {
         // SAFETY: (S4) both ranges are valid by the caller's promise; private and shared memory do not overlap.
         unsafe { foreign_copy(to.cast(), from, len) };
+    }
+}
+
+/// Copies as many shared bytes at `from` as a `B` has to a private place: by a number of words that the compiler knows, so
+/// that a small value stays in registers.
+///
+/// # Safety
+///
+/// As [`load`]; `from` is aligned to 8 bytes.
+#[inline]
+pub(super) unsafe fn load_value<B>(from: *const u8, to: &mut MaybeUninit<B>) {
+    let (len, to) = (size_of::<B>(), to.as_mut_ptr().cast::<MaybeUninit<u8>>());
+    if is_single(len, 8) || len > ATOMIC_MAX {
+        // SAFETY: (S4) by the caller's promise.
+        return unsafe { load(from, to, len) };
+    }
+    for at in (0..len & !7).step_by(8) {
+        // SAFETY: (S4) in range by the loop's bound, aligned by the caller's promise.
+        unsafe {
+            to.add(at).cast::<u64>().write_unaligned((*from.add(at).cast::<AtomicU64>()).load(Relaxed))
+        };
+    }
+    for at in len & !7..len {
+        // SAFETY: (S4) in range by the loop's bound.
+        unsafe { to.add(at).cast::<u8>().write((*from.add(at).cast::<AtomicU8>()).load(Relaxed)) };
+    }
+}
+
+/// Copies the bytes of a private `value` to shared ones at `to`, in the words of [`load_value`].
+///
+/// # Safety
+///
+/// As [`store`]; `to` is aligned to 8 bytes.
+#[inline]
+pub(super) unsafe fn store_value<B: NoUninit>(value: &B, to: *mut u8) {
+    let (len, from) = (size_of::<B>(), std::ptr::from_ref(value).cast::<u8>());
+    if is_single(len, 8) || len > ATOMIC_MAX {
+        // SAFETY: (S4) by the caller's promise; a `NoUninit` has no uninitialised byte.
+        return unsafe { store(from, to, len) };
+    }
+    for at in (0..len & !7).step_by(8) {
+        // SAFETY: (S4) in range by the loop's bound, aligned by the caller's promise.
+        unsafe {
+            (*to.add(at).cast::<AtomicU64>()).store(from.add(at).cast::<u64>().read_unaligned(), Relaxed)
+        };
+    }
+    for at in len & !7..len {
+        // SAFETY: (S4) in range by the loop's bound.
+        unsafe { (*to.add(at).cast::<AtomicU8>()).store(from.add(at).read(), Relaxed) };
     }
 }
 

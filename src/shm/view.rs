@@ -9,6 +9,8 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::NonNull;
 use std::sync::Arc;
 
+use bytemuck::{AnyBitPattern, NoUninit};
+
 use super::copy;
 use super::segment::Segment;
 use crate::error::{Error, Result};
@@ -159,6 +161,47 @@ impl Bytes {
     /// Whether they may be written.
     pub(crate) fn is_writable(&self) -> bool {
         self.writable
+    }
+
+    /// Copies the bytes of a `B` from `at` on to `to`, even while somebody writes them.
+    ///
+    /// # Panics
+    ///
+    /// As [`load`](Self::load), and if the bytes are not aligned to 8: callers lay them out so.
+    #[inline]
+    pub(crate) fn load_value<'b, B: AnyBitPattern>(
+        &self,
+        at: usize,
+        to: &'b mut MaybeUninit<B>,
+    ) -> &'b mut B {
+        let from = self.words(at, size_of::<B>());
+        // SAFETY: (S5) range and alignment were checked against the view, which lies in a mapping that it keeps.
+        unsafe { copy::load_value(from, to) };
+        // SAFETY: (S4) every byte was written, and any bytes are a `B`.
+        unsafe { to.assume_init_mut() }
+    }
+
+    /// Copies `value` to the bytes from `at` on, even while somebody reads them.
+    ///
+    /// # Panics
+    ///
+    /// As [`store`](Self::store), and if the bytes are not aligned to 8: callers lay them out so.
+    #[inline]
+    pub(crate) fn store_value<B: NoUninit>(&self, at: usize, value: &B) {
+        let to = self.words(at, size_of::<B>());
+        self.require_writable();
+        // SAFETY: (S5) range and alignment were checked against the view, which lies in a writable mapping that it keeps.
+        unsafe { copy::store_value(value, to) };
+    }
+
+    /// The address of `len` bytes at `at` that begin with a whole word.
+    #[inline]
+    fn words(&self, at: usize, len: usize) -> *mut u8 {
+        self.require(at, len);
+        // SAFETY: (S5) `at` was checked against the view.
+        let first = unsafe { self.first.as_ptr().add(at) };
+        assert!(first.addr().is_multiple_of(8), "a value that does not begin with a whole word");
+        first
     }
 
     /// The address of the byte at `at`, for guards that hold the lock of what lies there.
