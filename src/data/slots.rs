@@ -24,6 +24,8 @@ use crate::sync::LockWord;
 
 const IN_PLACE: u64 = 1 << 63;
 
+const LINE: usize = 64;
+
 /// What precedes the slots. All-zero: version 0, slot 0 holds the value.
 #[repr(C)]
 pub(super) struct ValueHead {
@@ -44,8 +46,11 @@ impl Layout {
     /// The largest alignment a type may have: that of the body.
     pub(super) const MAX_ALIGN: usize = 256;
 
+    /// A slot begins with a whole word; one of a cache line or more begins with a line, because vector loads that cross
+    /// lines take twice as long.
     pub(super) const fn align<T>() -> usize {
-        if align_of::<T>() > 8 { align_of::<T>() } else { 8 }
+        let least = if size_of::<T>() < LINE { 8 } else { LINE };
+        if align_of::<T>() > least { align_of::<T>() } else { least }
     }
 
     /// Distance of the slots; also their size, so that copies go by whole words.
