@@ -34,6 +34,7 @@ pub use shared_memory::SharedMemory;
 pub use value::Value;
 pub use value_guard::{ValueGuard, ValueInPlaceGuard};
 
+pub(crate) use array::describe as describe_array;
 pub(crate) use atomic_array::describe as describe_atomic_array;
 pub(crate) use atomic_value::describe as describe_atomic_value;
 pub(crate) use shareable_list::describe as describe_shareable_list;

@@ -32,8 +32,9 @@ pub(super) fn describer(kind: Kind) -> Option<Describe> {
         Kind::Event => Some(Event::describe),
         Kind::Value => Some(data::describe_value),
         Kind::AtomicValue => Some(data::describe_atomic_value),
+        Kind::Array => Some(data::describe_array),
         Kind::AtomicArray => Some(data::describe_atomic_array),
         Kind::ShareableList => Some(data::describe_shareable_list),
-        Kind::Array | Kind::SharedMemory | Kind::Queue | Kind::Registry => None,
+        Kind::SharedMemory | Kind::Queue | Kind::Registry => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Findings about the machine, directories and spaces.
 
 use procshare::inspect::doctor::{self, Finding, Level};
-use procshare::{Lock, Trust};
+use procshare::{Lock, LockArray, Trust};
 
 use crate::{Child, Place};
 
@@ -53,6 +53,8 @@ fn remains_damage_and_dead_holders_are_found_in_a_space() {
     std::fs::write(place.path().join("what is this"), b"x").unwrap();
     let lock = Lock::builder().space(&space).create("held").unwrap();
     drop(Child::start(|| std::mem::forget(lock.lock().unwrap())));
+    let locks = LockArray::builder().space(&space).create("many", 9).unwrap();
+    drop(Child::start(|| std::mem::forget(locks.lock(5).unwrap())));
     let findings = doctor::space(place.path(), Trust::Owner);
     let level = |text| about(&findings, text).iter().map(|finding| finding.level).max();
     assert_eq!(level("/.tmp-00000000000000000000000000000000"), Some(Level::Warning));

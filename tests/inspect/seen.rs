@@ -140,7 +140,7 @@ fn unlinking_by_name_needs_no_type_and_leaves_users_alone() {
 
 #[test]
 fn every_kind_tells_its_state() {
-    use procshare::{AtomicArray, AtomicValue, LockArray, Value};
+    use procshare::{Array, ArrayInit, AtomicArray, AtomicValue, LockArray, Value};
 
     let place = Place::new("kinds");
     let space = place.space();
@@ -165,6 +165,17 @@ fn every_kind_tells_its_state() {
     let facts = detail("bins");
     assert_eq!(*fact(&facts, "length"), Fact::Number(40));
     assert_eq!(*fact(&facts, "first"), Fact::List(vec![Fact::Number(1); 16]));
+
+    let array = Array::builder().space(&space).create("array", ArrayInit::filled(20, 9u32)).unwrap();
+    let child = Child::start(|| std::mem::forget(array.lock(3..7).unwrap()));
+    let facts = detail("array");
+    assert_eq!(*fact(&facts, "length"), Fact::Number(20));
+    assert_eq!(*fact(&facts, "first"), Fact::List(vec![Fact::Number(9); 16]));
+    let Fact::List(ranges) = fact(&facts, "ranges") else { panic!("a list") };
+    let [Fact::Part(range)] = ranges.as_slice() else { panic!("one range: {ranges:?}") };
+    assert_eq!((fact(range, "start"), fact(range, "end")), (&Fact::Number(3), &Fact::Number(7)));
+    assert!(matches!(fact(range, "holder"), Fact::Who(who) if who.pid == Some(child.pid())));
+    drop(child);
 
     let locks = LockArray::builder().space(&space).create("locks", 100).unwrap();
     let guards = (locks.lock(3).unwrap(), locks.lock(70).unwrap());

@@ -87,11 +87,8 @@ impl<'a> Report<'a> {
         writeln!(out, "{}\n", self.table())?;
         self.charts(&mut out)?;
         if let Some(seed) = self.crew.seed {
-            writeln!(
-                out,
-                "{} workers killed, {} started in their place (seed {seed})",
-                self.crew.killed, self.crew.respawned
-            )?;
+            let Crew { killed, respawned, .. } = self.crew;
+            writeln!(out, "workers killed: {killed}, started in their place: {respawned} (seed {seed})")?;
         }
         if self.agree {
             writeln!(out, "both counts agree: no file was lost or counted twice")?;

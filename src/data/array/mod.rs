@@ -5,6 +5,7 @@
 
 mod body;
 mod claims;
+mod describe;
 mod guard;
 mod room;
 mod stripe;
@@ -16,6 +17,7 @@ use std::mem::MaybeUninit;
 use std::ops::{Bound, Range, RangeBounds};
 use std::time::Duration;
 
+pub(crate) use describe::describe;
 pub use guard::ArrayGuard;
 
 use self::body::{DEFAULT_GUARDS, Layout, Parts, check_sizes};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Finding;
-use crate::inspect::{Entry, Fact, Form, Inspector, Life};
+use crate::inspect::{Entry, Fact, Facts, Form, Inspector, Life, Who};
 use crate::participant::Space;
 use crate::shm::Lifetime;
 use crate::sys::{self, Trust};
@@ -126,8 +126,14 @@ fn state(inspector: &Inspector, entry: &Entry, check: &str) -> Vec<Finding> {
         Err(error) => return vec![Finding::error(check, &error)],
     };
     let mut findings = Vec::new();
+    judge(&facts, check, &mut findings);
+    findings
+}
+
+/// Looks through facts and the parts in them.
+fn judge(facts: &Facts<Who>, check: &str, findings: &mut Vec<Finding>) {
     for (label, fact) in facts {
-        match (label, fact) {
+        match (*label, fact) {
             ("holder", Fact::Who(who)) if who.life == Life::Dead => findings.push(Finding::warning(
                 check,
                 format!("its holder {} is dead", who.id),
@@ -138,8 +144,15 @@ fn state(inspector: &Inspector, entry: &Entry, check: &str) -> Vec<Finding> {
                 format!("an owner {cause} while it held it"),
                 "whoever takes it next is told: check what it protects there, then make_consistent",
             )),
+            (_, Fact::Part(part)) => judge(part, check, findings),
+            (_, Fact::List(list)) => {
+                for fact in list {
+                    if let Fact::Part(part) = fact {
+                        judge(part, check, findings);
+                    }
+                }
+            }
             _ => {}
         }
     }
-    findings
 }
