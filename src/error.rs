@@ -245,6 +245,18 @@ pub enum Error {
         /// How many seats it has.
         parties: u32,
     },
+    /// More counted down than there was left.
+    #[error(
+        "'{object}' cannot be counted down by {by}: {left} is left, and stays; count down once for each event that was planned"
+    )]
+    CountedTooFar {
+        /// Space and name.
+        object: String,
+        /// By how much.
+        by: u32,
+        /// What is left.
+        left: u32,
+    },
     /// A second seat for one thread.
     #[error("the calling thread has a seat at '{object}' already: wait through that one")]
     AlreadySeated {

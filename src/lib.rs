@@ -31,5 +31,6 @@ pub use sync::{
     Barrier, BarrierError, BarrierSeat, BarrierWaitResult, Condition, ConditionGuard, Event, Reset,
     WaitTimeoutResult,
 };
+pub use sync::{Latch, Once, OnceState};
 pub use sync::{Lock, LockArray, LockError, LockGuard, LockRef, OwnerDied, ReleaseError};
 pub use sys::Trust;

@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::participant::RawFacts;
 use crate::shm::Kind;
 use crate::shm::segment::Segment;
-use crate::sync::{Barrier, Condition, Event, Lock, LockArray};
+use crate::sync::{Barrier, Condition, Event, Latch, Lock, LockArray, Once};
 
 /// How a segment of some kind tells its state.
 type Describe = fn(&Arc<Segment>) -> Result<RawFacts>;
@@ -29,6 +29,8 @@ pub(super) fn describer(kind: Kind) -> Option<Describe> {
         Kind::LockArray => Some(LockArray::describe),
         Kind::Barrier => Some(Barrier::describe),
         Kind::Condition => Some(Condition::describe),
+        Kind::Latch => Some(Latch::describe),
+        Kind::Once => Some(Once::describe),
         Kind::Event => Some(Event::describe),
         Kind::Value => Some(data::describe_value),
         Kind::AtomicValue => Some(data::describe_atomic_value),

@@ -60,6 +60,10 @@ kinds! {
     Condition = 14, "Condition";
     /// [`Barrier`](crate::Barrier).
     Barrier = 15, "Barrier";
+    /// [`Latch`](crate::Latch).
+    Latch = 16, "Latch";
+    /// [`Once`](crate::Once).
+    Once = 17, "Once";
 }
 
 impl fmt::Display for Kind {

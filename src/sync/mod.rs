@@ -7,6 +7,8 @@
 //! | [`Event`] | [`event_word`], [`waiters`] | nothing to recover; a signal taken by the dead goes to the next |
 //! | [`Condition`] | [`lock_word`], [`waiters`] | the dead eat no notification; the lock's rules |
 //! | [`Barrier`] | [`barrier_word`] | a member's death breaks it for all, reset heals |
+//! | [`Latch`] | a count | it counted down, or it did not |
+//! | [`Once`] | [`lock_word`], a flag | the next one does it, and is told |
 
 mod barrier;
 mod barrier_outcome;
@@ -17,9 +19,11 @@ mod condition_guard;
 mod event;
 mod event_count;
 mod event_word;
+mod latch;
 mod lock;
 mod lock_array;
 mod lock_word;
+mod once;
 mod outcome;
 mod wait;
 mod waiters;
@@ -30,8 +34,10 @@ pub use barrier_seat::BarrierSeat;
 pub use condition::{Condition, WaitTimeoutResult};
 pub use condition_guard::ConditionGuard;
 pub use event::{Event, Reset};
+pub use latch::Latch;
 pub use lock::{Lock, LockGuard, ReleaseError};
 pub use lock_array::{LockArray, LockRef};
+pub use once::{Once, OnceState};
 pub use outcome::{LockError, OwnerDied};
 
 pub(crate) use event_count::EventCount;

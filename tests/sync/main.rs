@@ -3,4 +3,6 @@
 mod barrier;
 mod condition;
 mod event;
+mod latch;
+mod once;
 mod support;
