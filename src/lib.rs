@@ -1,4 +1,52 @@
-//! Shared-memory IPC.
+//! Shared memory for Rust processes: typed values, arrays, locks and queues that cost what `std::sync` costs inside one
+//! process, and that survive `kill -9`.
+//!
+//! ```
+//! use procshare::{Array, AtomicValue};
+//!
+//! # fn main() -> procshare::Result<()> {
+//! # let (jobs_name, results_name) = (format!("doc-jobs-{}", std::process::id()), format!("doc-results-{}", std::process::id()));
+//! # let (jobs_name, results_name) = (jobs_name.as_str(), results_name.as_str());
+//! // Whoever comes first makes them; any process of the user opens them by name.
+//! let jobs = AtomicValue::<u64>::open_or_create(jobs_name, 0)?;
+//! let results = Array::<f64>::open_or_create(results_name, 1_000, 0.0)?;
+//!
+//! let mine = jobs.fetch_add(1)? as usize; // lock-free, across processes
+//! results.set(mine, 42.0)?;
+//! assert_eq!(results.get(mine)?, 42.0);
+//! # AtomicValue::<u64>::unlink(jobs_name)?;
+//! # Array::<f64>::unlink(results_name)
+//! # }
+//! ```
+//!
+//! # What to use
+//!
+//! | to share | use |
+//! |---|---|
+//! | a number, a flag | [`AtomicValue`]; many of them: [`AtomicArray`] |
+//! | a struct that is whole at every instant | [`Value`] |
+//! | many elements, locked by ranges | [`Array`] |
+//! | raw bytes, or another program's segment | [`SharedMemory`], [`AdoptedMemory`], [`ShareableList`] |
+//! | work, messages | [`Queue`] |
+//! | a turn | [`Lock`], [`LockArray`] |
+//! | a moment | [`Event`], [`Condition`], [`Barrier`], [`Latch`], [`Once`] |
+//!
+//! All of them are made alike: `create(name, ..)`, `open(name)`, `open_or_create(name, ..)`, `anonymous(..)`, and a `builder()` for
+//! the [`Space`], the [`Lifetime`] and permissions. All handles are `Send + Sync + Clone`, and serialise as a [`Handle`] that
+//! attaches to the same object in another process. Blocking calls come as `x`, `try_x` (never waits) and `x_timeout`
+//! (monotonic).
+//!
+//! # When somebody dies
+//!
+//! Every word that can be held holds its holder's [id](ParticipantId), which is never used again; whether the holder lives is
+//! answered by the kernel. Waiters ask now and then and take over from the dead. What changes hands does so by one store, so
+//! a death at any instruction leaves the old state or the new one. Where what a lock protects may be half-done, the next
+//! holder is told: [`LockError::OwnerDied`].
+//!
+//! # Layers
+//!
+//! `inspect → queue → data → sync → participant → shm, park → sys`: a module uses only those to its right. `docs/design.md` tells why
+//! things are as they are, `docs/layout.md` where every byte is, `SAFETY.md` what `unsafe` relies on.
 
 #![warn(missing_docs)]
 
