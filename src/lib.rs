@@ -80,5 +80,6 @@ pub use sync::{
     WaitTimeoutResult,
 };
 pub use sync::{Latch, Once, OnceState};
+pub use sync::{BoundedSemaphore, PermitError, Semaphore, SemaphorePermit};
 pub use sync::{Lock, LockArray, LockError, LockGuard, LockRef, OwnerDied, ReleaseError};
 pub use sys::Trust;

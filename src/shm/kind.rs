@@ -54,6 +54,10 @@ kinds! {
     Queue = 20, "Queue";
     /// [`ShareableList`](crate::ShareableList).
     ShareableList = 8, "ShareableList";
+    /// [`Semaphore`](crate::Semaphore).
+    Semaphore = 11, "Semaphore";
+    /// [`BoundedSemaphore`](crate::BoundedSemaphore).
+    BoundedSemaphore = 12, "BoundedSemaphore";
     /// [`Event`](crate::Event).
     Event = 13, "Event";
     /// [`Condition`](crate::Condition).

@@ -10,7 +10,7 @@
 //! | sets SLEEPERS | a waiter | before it looks at its condition for the last time |
 //! | count + 1, keeps SLEEPERS | a notifier that wakes some | it saw SLEEPERS after it had published |
 //! | count + 1, clears SLEEPERS | a notifier that wakes all | it saw SLEEPERS after it had published |
-//! | clears SLEEPERS | a notifier that found fewer asleep than it wanted to wake | it then wakes all |
+//! | count + 1, clears SLEEPERS | a notifier that found fewer asleep than it wanted to wake | it then wakes all |
 //!
 //! All of them are single compare-exchanges, and no state obliges anybody to anything: who dies between a transition and the
 //! wake-up that follows it costs the sleepers at most their slice. A wake-up may be spent on a process that is being killed;
@@ -78,6 +78,11 @@ impl EventCount {
         EventCount { word: AtomicU32::new(0) }
     }
 
+    /// Whether somebody may be asleep, as a hint.
+    pub(crate) fn may_have_sleepers(&self) -> bool {
+        self.word.load(Relaxed) & SLEEPERS != 0
+    }
+
     /// Announces a sleeper; look at the condition once more (SeqCst), then [`wait`](Self::wait).
     pub(crate) fn prepare(&self) -> Ticket {
         // SeqCst: pair ANNOUNCE.
@@ -88,6 +93,24 @@ impl EventCount {
     /// and at the [clock](Patience::is_over).
     pub(crate) fn wait<H: Host>(&self, patience: &mut Patience<'_, H>, ticket: Ticket) -> bool {
         patience.rest(&self.word, ticket.0)
+    }
+
+    /// Whether nothing was notified since `ticket`. Then who looked at several words one after the other, and found in none
+    /// what it wanted, found the truth of one moment: a change behind its back would have been notified.
+    pub(crate) fn is_current(&self, ticket: Ticket) -> bool {
+        // SeqCst: pair ANNOUNCE; a change that the look missed was published before its notifier looked for SLEEPERS, which
+        // stays set as long as the count does.
+        self.word.load(SeqCst) == ticket.0
+    }
+
+    /// Outdates the tickets that are out, if any, and wakes nobody: for changes that matter to who looks at several words
+    /// but not to sleepers. The caller has published (SeqCst) the change.
+    pub(crate) fn outdate(&self) {
+        // SeqCst: pair ANNOUNCE.
+        if self.word.load(SeqCst) & SLEEPERS != 0 {
+            // Release: as for a notification.
+            self.word.fetch_add(EVENT, Release);
+        }
     }
 
     /// Wakes `count` sleepers, if there may be any; the caller has published (SeqCst) what they wait for.
@@ -128,9 +151,9 @@ impl EventCount {
         // have gone to sleep on it since, wake them all. If the word is another one, some other waiter or notifier has to do
         // with it and finds SLEEPERS still set.
         let mine = before.wrapping_add(EVENT);
-        if mine & SLEEPERS != 0
-            && self.word.compare_exchange(mine, mine & !SLEEPERS, Release, Relaxed).is_ok()
-        {
+        // Counted like a notification: the next notifier stays silent, so tickets from before must be outdated.
+        let quiet = mine.wrapping_add(EVENT) & !SLEEPERS;
+        if mine & SLEEPERS != 0 && self.word.compare_exchange(mine, quiet, Release, Relaxed).is_ok() {
             host.wake(&self.word, ALL);
         }
     }

@@ -9,6 +9,7 @@
 //! | [`Barrier`] | [`barrier_word`] | a member's death breaks it for all, reset heals |
 //! | [`Latch`] | a count | it counted down, or it did not |
 //! | [`Once`] | [`lock_word`], a flag | the next one does it, and is told |
+//! | [`Semaphore`], [`BoundedSemaphore`] | [`semaphore_slots`], [`semaphore_bank`] | whoever lacks a permit frees the dead's |
 
 mod barrier;
 mod barrier_outcome;
@@ -25,6 +26,12 @@ mod lock_array;
 mod lock_word;
 mod once;
 mod outcome;
+mod semaphore;
+mod semaphore_bank;
+mod semaphore_bounded;
+mod semaphore_describe;
+mod semaphore_pool;
+mod semaphore_slots;
 mod wait;
 mod waiters;
 
@@ -39,8 +46,11 @@ pub use lock::{Lock, LockGuard, ReleaseError};
 pub use lock_array::{LockArray, LockRef};
 pub use once::{Once, OnceState};
 pub use outcome::{LockError, OwnerDied};
+pub use semaphore::{PermitError, Semaphore, SemaphorePermit};
+pub use semaphore_bounded::BoundedSemaphore;
 
 pub(crate) use event_count::EventCount;
 pub(crate) use lock::Parts;
 pub(crate) use lock_word::{Entry, LockWord, Owner};
+pub(crate) use semaphore_describe::describe_semaphore;
 pub(crate) use wait::{Patience, Turn};

@@ -5,4 +5,5 @@ mod condition;
 mod event;
 mod latch;
 mod once;
+mod semaphore;
 mod support;
