@@ -18,4 +18,5 @@ mod array;
 mod create;
 mod join;
 mod lock;
+mod semaphore;
 mod value;
