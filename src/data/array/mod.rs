@@ -21,7 +21,7 @@ pub(crate) use describe::describe;
 pub use guard::ArrayGuard;
 
 use self::body::{DEFAULT_GUARDS, Layout, Parts, check_sizes};
-use self::claims::{Claim, Core};
+use self::claims::Core;
 use crate::cause::Cause;
 use crate::error::{Error, Result};
 use crate::participant::{Attached, Body, Builder, Expect, Handle, Object, Plan, PlanFault, sealed};

@@ -1,0 +1,15 @@
+//! Kill storms: real processes contend, random ones die at random moments; nothing hangs, nothing is torn, counts are exact.
+//!
+//! `cargo test` runs short storms of a few seconds. The long ones are one command; a failure prints its seed, and
+//! `PROCSHARE_SEED` repeats it:
+//!
+//! ```text
+//! cargo test --release --test storm -- --ignored --test-threads=1 --nocapture
+//! ```
+#![cfg(all(target_os = "linux", not(feature = "portable")))]
+
+mod array;
+mod creation;
+mod lock;
+mod support;
+mod value;
