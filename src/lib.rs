@@ -57,6 +57,8 @@ mod cause;
 mod data;
 mod error;
 pub mod inspect;
+#[cfg(all(loom, test))]
+mod model;
 mod park;
 mod participant;
 mod queue;

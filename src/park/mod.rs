@@ -10,13 +10,11 @@ pub(crate) use crate::sys::{Futex, LowHalf};
 use crate::time::Deadline;
 
 /// Sleeps while `word` holds `expected`, at most `slice_ns` and never past `deadline`.
-#[cfg(not(loom))]
 pub(crate) fn wait(word: &impl Futex, expected: u32, deadline: Deadline, slice_ns: u64) {
     crate::sys::futex_wait(word, expected, deadline.slice(slice_ns));
 }
 
 /// Wakes at most `count` sleepers of `word` and tells how many there were (0 where the backend cannot know).
-#[cfg(not(loom))]
 pub(crate) fn wake(word: &impl Futex, count: u32) -> u32 {
     crate::sys::futex_wake(word, count)
 }

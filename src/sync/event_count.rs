@@ -58,6 +58,7 @@ const EVENT: u32 = 2;
 
 /// A word to sleep on until some other word changes. All-zero: nobody sleeps.
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub(crate) struct EventCount {
     word: AtomicU32,
@@ -73,7 +74,7 @@ pub(crate) struct Ticket(u32);
 
 impl EventCount {
     /// A count outside any segment.
-    #[cfg(any(loom, test))]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn new() -> Self {
         EventCount { word: AtomicU32::new(0) }
     }

@@ -109,6 +109,7 @@ pub(crate) struct Snapshot {
 
 /// A lock in shared memory. All-zero is free.
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub(crate) struct LockWord {
     word: AtomicU64,
@@ -124,7 +125,7 @@ documented_layout!(LockWord { word, watch, reserved });
 
 impl LockWord {
     /// A free word outside any segment.
-    #[cfg(any(loom, test))]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn new() -> Self {
         LockWord { word: AtomicU64::new(0), watch: AtomicU32::new(0), reserved: AtomicU32::new(0) }
     }

@@ -35,6 +35,9 @@ mod semaphore_slots;
 mod wait;
 mod waiters;
 
+#[cfg(all(loom, test))]
+mod models;
+
 pub use barrier::Barrier;
 pub use barrier_outcome::{BarrierError, BarrierWaitResult};
 pub use barrier_seat::BarrierSeat;
