@@ -27,6 +27,7 @@ const IN_PLACE: u64 = 1 << 63;
 const LINE: usize = 64;
 
 /// What precedes the slots. All-zero: version 0, slot 0 holds the value.
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub(super) struct ValueHead {
     pub(super) lock: LockWord,

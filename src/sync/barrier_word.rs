@@ -98,6 +98,7 @@ pub(super) enum Progress {
 
 /// What all parties share. All-zero: filling, nobody there.
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub(super) struct Head {
     phase: AtomicU64,
@@ -114,6 +115,7 @@ unsafe impl Word for Head {}
 
 /// One party's line. All-zero: free.
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub(super) struct Seat {
     owner: AtomicU64,
@@ -126,6 +128,7 @@ pub(super) struct Seat {
 // SAFETY: (S6) atomics only, all-zero is valid, every pattern is some state.
 unsafe impl Word for Seat {}
 
+#[cfg(not(loom))]
 const _: () = assert!(size_of::<Head>() == 64 && size_of::<Seat>() == 64);
 
 /// A seat's owner.

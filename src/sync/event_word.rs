@@ -31,6 +31,7 @@ const SET: u64 = 1 << 32;
 
 /// A manual-reset event in shared memory. All-zero is not set.
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub(crate) struct EventWord {
     state: AtomicU64,
@@ -59,12 +60,6 @@ impl Seen {
 }
 
 impl EventWord {
-    /// An event outside any segment, not set.
-    #[cfg(loom)]
-    pub(crate) fn new() -> Self {
-        EventWord { state: AtomicU64::new(0), sleepers: EventCount::new(), reserved: AtomicU32::new(0) }
-    }
-
     /// Sets it and wakes all sleepers; never waits.
     #[inline]
     pub(crate) fn set(&self, host: &impl Host) {

@@ -27,6 +27,7 @@ const INDEX_SHIFT: u32 = 32;
 pub(super) const MAX_INDEX: usize = u32::MAX as usize;
 
 /// One stripe, on a cache line of its own.
+#[cfg_attr(loom, derive(Default))]
 #[repr(C, align(64))]
 pub(super) struct Stripe {
     word: AtomicU64,

@@ -38,6 +38,7 @@ const PANICKED: u64 = 1 << 63;
 const OWNER: u64 = ID | (0x7fff_ffff << 32);
 
 /// One claim.
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub(super) struct Entry {
     word: AtomicU64,

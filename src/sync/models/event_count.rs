@@ -114,7 +114,7 @@ fn two_notifiers_do_not_lose_each_others_wake_ups() {
 
 #[test]
 fn whenever_a_notifier_is_killed_slices_find_what_it_published() {
-    kill_at_every_step(3, |world, fated| notify_or_die(world, fated));
+    kill_at_every_step(3, notify_or_die);
 }
 
 fn notify_or_die(world: &Arc<World>, fated: Fated) {
