@@ -143,23 +143,7 @@ pub(crate) fn join(all: impl IntoIterator<Item = Running>) {
 }
 
 /// Data that a protocol keeps for one thread at a time: loom reports every access that is not ordered behind the others.
-#[derive(Default)]
-pub(crate) struct Guarded<T>(loom::cell::UnsafeCell<T>);
-
-// SAFETY: loom checks each access.
-unsafe impl<T: Send> Sync for Guarded<T> {}
-
-impl<T: Copy> Guarded<T> {
-    pub(crate) fn get(&self) -> T {
-        // SAFETY: loom panics before a racing read.
-        self.0.with(|value| unsafe { *value })
-    }
-
-    pub(crate) fn set(&self, new: T) {
-        // SAFETY: loom panics before a racing write.
-        self.0.with_mut(|value| unsafe { *value = new })
-    }
-}
+pub(crate) type Guarded<T> = loom::cell::Cell<T>;
 
 impl World {
     /// The participant `id`, for the calling thread.

@@ -124,12 +124,6 @@ unsafe impl Word for LockWord {}
 documented_layout!(LockWord { word, watch, reserved });
 
 impl LockWord {
-    /// A free word outside any segment.
-    #[cfg(all(test, not(loom)))]
-    pub(crate) fn new() -> Self {
-        LockWord { word: AtomicU64::new(0), watch: AtomicU32::new(0), reserved: AtomicU32::new(0) }
-    }
-
     /// Takes a word that is free and in good order; the inlined half of `acquire`.
     #[inline]
     pub(crate) fn acquire_fast(&self, me: Owner) -> bool {

@@ -1,3 +1,4 @@
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::atomic::{AtomicU32, Ordering::*};
@@ -43,9 +44,9 @@ impl Tokens {
     }
 }
 
-fn takers(world: &Arc<World>, tokens: &Arc<Tokens>) -> [Running; 2] {
+fn takers(world: &Arc<World>, tokens: &Rc<Tokens>) -> [Running; 2] {
     [1, 2].map(|id| {
-        let tokens = Arc::clone(tokens);
+        let tokens = Rc::clone(tokens);
         world.spawn(id, move |me| tokens.take(me))
     })
 }
@@ -53,7 +54,7 @@ fn takers(world: &Arc<World>, tokens: &Arc<Tokens>) -> [Running; 2] {
 #[test]
 fn one_token_at_a_time_wakes_everybody_who_is_needed() {
     explore(3, |world| {
-        let tokens = Arc::new(Tokens::default());
+        let tokens = Rc::new(Tokens::default());
         let takers = takers(world, &tokens);
         let me = world.participant(3);
         tokens.put(&me, 1);
@@ -65,7 +66,7 @@ fn one_token_at_a_time_wakes_everybody_who_is_needed() {
 #[test]
 fn two_tokens_at_once_wake_two() {
     explore(3, |world| {
-        let tokens = Arc::new(Tokens::default());
+        let tokens = Rc::new(Tokens::default());
         let takers = takers(world, &tokens);
         tokens.put(&world.participant(3), 2);
         join(takers);
@@ -75,9 +76,9 @@ fn two_tokens_at_once_wake_two() {
 #[test]
 fn a_flag_wakes_all() {
     explore(3, |world| {
-        let flag = Arc::new((AtomicU32::new(0), EventCount::default()));
+        let flag = Rc::new((AtomicU32::new(0), EventCount::default()));
         let waiters = [1, 2].map(|id| {
-            let flag = Arc::clone(&flag);
+            let flag = Rc::clone(&flag);
             world.spawn(id, move |me| await_flag(&flag, me))
         });
         flag.0.store(1, SeqCst);
@@ -100,9 +101,9 @@ fn await_flag((flag, events): &(AtomicU32, EventCount), me: &Participant) {
 #[test]
 fn two_notifiers_do_not_lose_each_others_wake_ups() {
     explore(3, |world| {
-        let tokens = Arc::new(Tokens::default());
+        let tokens = Rc::new(Tokens::default());
         let puts = [1, 2].map(|id| {
-            let tokens = Arc::clone(&tokens);
+            let tokens = Rc::clone(&tokens);
             world.spawn(id, move |me| tokens.put(me, 1))
         });
         let me = world.participant(3);
@@ -118,13 +119,13 @@ fn whenever_a_notifier_is_killed_slices_find_what_it_published() {
 }
 
 fn notify_or_die(world: &Arc<World>, fated: Fated) {
-    let tokens = Arc::new(Tokens::default());
+    let tokens = Rc::new(Tokens::default());
     world.spawn_fated(1, fated, {
-        let tokens = Arc::clone(&tokens);
+        let tokens = Rc::clone(&tokens);
         move |me| tokens.put(me, 1)
     });
     let taker = world.spawn(2, {
-        let tokens = Arc::clone(&tokens);
+        let tokens = Rc::clone(&tokens);
         move |me| tokens.take(me)
     });
     // A second token: were the first one published or not, the taker gets one of them.
@@ -135,13 +136,13 @@ fn notify_or_die(world: &Arc<World>, fated: Fated) {
 #[test]
 fn whenever_a_sleeper_is_killed_the_others_are_woken() {
     kill_at_every_step(2, |world, fated| {
-        let tokens = Arc::new(Tokens::default());
+        let tokens = Rc::new(Tokens::default());
         world.spawn_fated(1, fated, {
-            let tokens = Arc::clone(&tokens);
+            let tokens = Rc::clone(&tokens);
             move |me| tokens.take(me)
         });
         let taker = world.spawn(2, {
-            let tokens = Arc::clone(&tokens);
+            let tokens = Rc::clone(&tokens);
             move |me| tokens.take(me)
         });
         let me = world.participant(3);

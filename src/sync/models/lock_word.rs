@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::rc::Rc;
 
 use crate::cause::Cause;
 use crate::model::{Guarded, Participant, explore, join, kill_at_every_step, step};
@@ -54,9 +54,9 @@ impl Locked {
 #[test]
 fn two_owners_exclude_each_other_and_see_each_others_data() {
     explore(5, |world| {
-        let locked = Arc::new(Locked::default());
+        let locked = Rc::new(Locked::default());
         let other = world.spawn(1, {
-            let locked = Arc::clone(&locked);
+            let locked = Rc::clone(&locked);
             move |me| {
                 locked.use_once(me, true);
                 locked.use_once(me, true);
@@ -74,9 +74,9 @@ fn two_owners_exclude_each_other_and_see_each_others_data() {
 #[test]
 fn no_wake_up_is_lost_among_three() {
     explore(3, |world| {
-        let locked = Arc::new(Locked::default());
+        let locked = Rc::new(Locked::default());
         let others = [1, 2].map(|id| {
-            let locked = Arc::clone(&locked);
+            let locked = Rc::clone(&locked);
             world.spawn(id, move |me| {
                 locked.use_once(me, true);
             })
@@ -90,18 +90,18 @@ fn no_wake_up_is_lost_among_three() {
 #[test]
 fn a_waiter_that_gives_up_takes_nobodys_wake_up_along() {
     explore(3, |world| {
-        let locked = Arc::new(Locked::default());
+        let locked = Rc::new(Locked::default());
         let owner = world.participant(3);
         locked.acquire(&owner, Deadline::Now).expect("nobody else is there");
         let hasty = world.spawn(1, {
-            let locked = Arc::clone(&locked);
+            let locked = Rc::clone(&locked);
             move |me| match locked.acquire(me, Deadline::At(0)) {
                 Ok(_) => locked.release(me),
                 Err(fault) => assert_eq!(fault, Fault::TimedOut),
             }
         });
         let patient = world.spawn(2, {
-            let locked = Arc::clone(&locked);
+            let locked = Rc::clone(&locked);
             move |me| {
                 locked.use_once(me, true);
             }
@@ -115,9 +115,9 @@ fn a_waiter_that_gives_up_takes_nobodys_wake_up_along() {
 #[test]
 fn a_try_never_waits_and_never_gets_what_is_held() {
     explore(5, |world| {
-        let locked = Arc::new(Locked::default());
+        let locked = Rc::new(Locked::default());
         let other = world.spawn(1, {
-            let locked = Arc::clone(&locked);
+            let locked = Rc::clone(&locked);
             move |me| {
                 locked.use_once(me, true);
             }
@@ -138,18 +138,18 @@ fn a_try_never_waits_and_never_gets_what_is_held() {
 #[test]
 fn a_handed_over_lock_is_released_by_another_and_what_its_owner_wrote_is_seen() {
     explore(3, |world| {
-        let locked = Arc::new(Locked::default());
+        let locked = Rc::new(Locked::default());
         let owner = world.participant(3);
         locked.acquire(&owner, Deadline::Now).expect("nobody else is there");
         let waiter = world.spawn(1, {
-            let locked = Arc::clone(&locked);
+            let locked = Rc::clone(&locked);
             move |me| {
                 assert_eq!(locked.use_once(me, true), Entry::Clean);
                 assert_eq!(locked.first.get(), 2);
             }
         });
         let releaser = world.spawn(2, {
-            let locked = Arc::clone(&locked);
+            let locked = Rc::clone(&locked);
             move |me| {
                 while locked.word.release_handed_over(me).is_err() {
                     loom::thread::yield_now();
@@ -167,11 +167,11 @@ fn a_handed_over_lock_is_released_by_another_and_what_its_owner_wrote_is_seen() 
 #[test]
 fn a_panicked_owners_lock_is_told_until_repaired() {
     explore(3, |world| {
-        let locked = Arc::new(Locked::default());
+        let locked = Rc::new(Locked::default());
         let owner = world.participant(3);
         locked.acquire(&owner, Deadline::Now).expect("nobody else is there");
         let others = [1, 2].map(|id| {
-            let locked = Arc::clone(&locked);
+            let locked = Rc::clone(&locked);
             world.spawn(id, move |me| {
                 let entry = locked.acquire(me, Deadline::Never);
                 assert_eq!(entry, Ok(Entry::Inconsistent(Cause::Panicked)));
@@ -186,15 +186,15 @@ fn a_panicked_owners_lock_is_told_until_repaired() {
 #[test]
 fn whenever_an_owner_is_killed_one_waiter_takes_over_and_both_are_told() {
     kill_at_every_step(2, |world, fated| {
-        let locked = Arc::new(Locked::default());
+        let locked = Rc::new(Locked::default());
         world.spawn_fated(1, fated, {
-            let locked = Arc::clone(&locked);
+            let locked = Rc::clone(&locked);
             move |me| {
                 locked.use_once(me, false);
             }
         });
         let other = world.spawn(2, {
-            let locked = Arc::clone(&locked);
+            let locked = Rc::clone(&locked);
             move |me| {
                 locked.use_once(me, false);
             }
@@ -210,9 +210,9 @@ fn whenever_an_owner_is_killed_one_waiter_takes_over_and_both_are_told() {
 #[test]
 fn whenever_a_repairer_is_killed_the_next_is_told() {
     kill_at_every_step(3, |world, fated| {
-        let locked = Arc::new(Locked::default());
+        let locked = Rc::new(Locked::default());
         world.spawn_fated(1, fated, {
-            let locked = Arc::clone(&locked);
+            let locked = Rc::clone(&locked);
             move |me| {
                 // A panic before, so that there is something to repair.
                 locked.acquire(me, Deadline::Never).expect("waits as long as it takes");
