@@ -81,7 +81,7 @@ pub use sync::{
     Barrier, BarrierError, BarrierSeat, BarrierWaitResult, Condition, ConditionGuard, Event, Reset,
     WaitTimeoutResult,
 };
-pub use sync::{BoundedSemaphore, PermitError, Semaphore, SemaphorePermit};
+pub use sync::{BoundedSemaphore, PermitError, RLock, RLockGuard, Semaphore, SemaphorePermit};
 pub use sync::{Latch, Once, OnceState};
 pub use sync::{Lock, LockArray, LockError, LockGuard, LockRef, OwnerDied, ReleaseError};
 pub use sys::Trust;

@@ -54,6 +54,8 @@ kinds! {
     Queue = 20, "Queue";
     /// [`ShareableList`](crate::ShareableList).
     ShareableList = 8, "ShareableList";
+    /// [`RLock`](crate::RLock).
+    RLock = 9, "RLock";
     /// [`Semaphore`](crate::Semaphore).
     Semaphore = 11, "Semaphore";
     /// [`BoundedSemaphore`](crate::BoundedSemaphore).

@@ -9,6 +9,7 @@
 //! | [`Barrier`] | [`barrier_word`] | a member's death breaks it for all, reset heals |
 //! | [`Latch`] | a count | it counted down, or it did not |
 //! | [`Once`] | [`lock_word`], a flag | the next one does it, and is told |
+//! | [`RLock`] | [`rlock_word`] | the rules of [`Lock`]; the dead owner's depth is forgotten |
 //! | [`Semaphore`], [`BoundedSemaphore`] | [`semaphore_slots`], [`semaphore_bank`] | whoever lacks a permit frees the dead's |
 
 mod barrier;
@@ -26,6 +27,8 @@ mod lock_array;
 mod lock_word;
 mod once;
 mod outcome;
+mod rlock;
+mod rlock_word;
 mod semaphore;
 mod semaphore_bank;
 mod semaphore_bounded;
@@ -49,6 +52,7 @@ pub use lock::{Lock, LockGuard, ReleaseError};
 pub use lock_array::{LockArray, LockRef};
 pub use once::{Once, OnceState};
 pub use outcome::{LockError, OwnerDied};
+pub use rlock::{RLock, RLockGuard};
 pub use semaphore::{PermitError, Semaphore, SemaphorePermit};
 pub use semaphore_bounded::BoundedSemaphore;
 

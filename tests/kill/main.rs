@@ -18,5 +18,6 @@ mod array;
 mod create;
 mod join;
 mod lock;
+mod rlock;
 mod semaphore;
 mod value;

@@ -5,5 +5,6 @@ mod condition;
 mod event;
 mod latch;
 mod once;
+mod rlock;
 mod semaphore;
 mod support;

@@ -16,24 +16,17 @@ const SIZES: [u32; 11] = [0, 1, 2, 15, 16, 17, 64, 65, 256, 257, 1_000];
 /// What both semaphores have in common.
 trait Permits {
     fn try_one(&self) -> Result<SemaphorePermit<'_>, Error>;
-    fn free(&self) -> u32;
 }
 
 impl Permits for Semaphore {
     fn try_one(&self) -> Result<SemaphorePermit<'_>, Error> {
         self.try_acquire()
     }
-    fn free(&self) -> u32 {
-        self.available()
-    }
 }
 
 impl Permits for BoundedSemaphore {
     fn try_one(&self) -> Result<SemaphorePermit<'_>, Error> {
         self.try_acquire()
-    }
-    fn free(&self) -> u32 {
-        self.available()
     }
 }
 
@@ -54,7 +47,7 @@ fn count(permits: &impl Permits) -> usize {
     take_all(permits).len()
 }
 
-fn stay() {
+pub(crate) fn stay() {
     loop {
         std::thread::park();
     }
@@ -256,7 +249,9 @@ fn a_sleeping_waiter_gets_a_dead_owners_permit() {
                 waiter
             });
             let _ = owner.kill();
-            waiters.map(|waiter| waiter.wait(LIMIT).unwrap());
+            for waiter in waiters {
+                waiter.wait(LIMIT).unwrap();
+            }
             assert_eq!(count(&semaphore), size as usize);
         }
     });
@@ -297,7 +292,9 @@ fn one_release_of_several_wakes_as_many() {
             waiter
         });
         semaphore.release(4).unwrap();
-        waiters.map(|waiter| waiter.wait(LIMIT).unwrap());
+        for waiter in waiters {
+            waiter.wait(LIMIT).unwrap();
+        }
         assert_eq!(count(&semaphore), 0);
     });
 }
@@ -382,7 +379,9 @@ fn never_more_owners_than_permits() {
                 }
             })
         });
-        children.map(|child| child.wait(LIMIT).unwrap());
+        for child in children {
+            child.wait(LIMIT).unwrap();
+        }
         assert_eq!(count(&semaphore), PERMITS as usize);
     });
 }

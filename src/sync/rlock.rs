@@ -1,0 +1,337 @@
+//! `RLock`: a lock that its owner may take again.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::lock::{Parts, ReleaseError};
+use super::lock_word::{Entry, Owner};
+use super::outcome::{LockError, OwnerDied};
+use super::rlock_word::{DEEPEST, RLockWord, Step};
+use crate::error::{Error, Result};
+use crate::participant::{
+    Attached, Body, Builder, Expect, Handle, Object, ParticipantId, Plan, PlanFault, RawFacts, sealed,
+};
+use crate::shm::Kind;
+use crate::shm::header::TypeInfo;
+use crate::shm::segment::Segment;
+use crate::shm::view::Shared;
+use crate::sys;
+use crate::time::Deadline;
+
+/// Mutual exclusion between threads, forked children and unrelated processes, re-entrant: the thread that holds it may take
+/// it again, and gives it back with its last guard.
+///
+/// The owner is a thread of a process. All handles of the lock in one process know it, wherever they come from. A forked
+/// child is not the owner, even if the thread that forked was. Not fair.
+///
+/// # When somebody dies
+///
+/// As for [`Lock`](crate::Lock): whoever comes next gets the guard inside [`LockError::OwnerDied`], until somebody calls
+/// [`RLockGuard::make_consistent`], and holds the lock once, however often the dead owner had taken it. A panic that goes
+/// through any guard marks the lock when it is given back. Taking the lock again does not tell again: the thread knows.
+///
+/// # Examples
+///
+/// ```
+/// use procshare::RLock;
+///
+/// let name = format!("doc-rlock-{}", std::process::id());
+/// let lock = RLock::create(&name)?;
+/// let same = RLock::open(&name)?; // in any process of the user
+/// let outer = lock.lock()?;
+/// let inner = same.lock()?; // the same thread: no deadlock
+/// assert_eq!(lock.depth(), 2);
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| assert!(lock.try_lock().is_err()));
+/// });
+/// # drop(inner);
+/// # drop(outer);
+/// RLock::unlink(&name)?;
+/// # Ok::<(), procshare::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct RLock {
+    word: Shared<RLockWord>,
+    attached: Attached,
+}
+
+/// Holds an [`RLock`] one level deep until it is dropped; the last guard gives the lock back.
+///
+/// Bound to its thread. In a forked child the copy of a parent's guard is without effect.
+#[must_use = "the level is left at once if the guard is not kept"]
+pub struct RLockGuard<'a> {
+    lock: &'a RLock,
+    owner: Owner,
+    /// Whether the thread was unwinding already when it took the lock: then its panic is not this lock's.
+    unwinding: bool,
+    /// Guards stay on their thread: the owner is a thread.
+    thread: PhantomData<*const ()>,
+}
+
+// SAFETY: (S12) a guard shared between threads gives access to nothing but atomics.
+unsafe impl Sync for RLockGuard<'_> {}
+
+impl RLock {
+    /// Options: space, lifetime, permissions, read-only.
+    pub fn builder() -> Builder<RLock> {
+        Builder::new()
+    }
+
+    /// Makes the lock `name`, free.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::create_with`]; [`Error::AlreadyExists`] if the name is taken.
+    pub fn create(name: &str) -> Result<Self> {
+        Self::builder().create(name)
+    }
+
+    /// Opens the lock `name`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::open`]; [`Error::NotFound`] if there is none.
+    pub fn open(name: &str) -> Result<Self> {
+        Self::builder().open(name)
+    }
+
+    /// Opens the lock `name`, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::open_or_create_with`].
+    pub fn open_or_create(name: &str) -> Result<Self> {
+        Self::builder().open_or_create(name)
+    }
+
+    /// Makes a lock without a name, for threads, forked children, and whoever receives its handle.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::anonymous_with`].
+    pub fn anonymous() -> Result<Self> {
+        Self::builder().anonymous()
+    }
+
+    /// Removes the name; whoever is attached keeps using the lock.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::unlink`].
+    pub fn unlink(name: &str) -> Result<()> {
+        Self::builder().unlink(name)
+    }
+
+    /// Takes the lock, once more if the calling thread holds it, waiting as long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::OwnerDied`] with the guard inside; [`LockError::Failed`] if a forked child cannot join the space, the
+    /// handle is read-only, or the thread holds the lock 2^31 - 1 times ([`Error::BadSize`]).
+    #[inline]
+    pub fn lock(&self) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
+        self.enter(Deadline::Never)
+    }
+
+    /// Takes the lock unless somebody else who lives holds it. Never waits; a dead holder is noticed here too.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::WouldBlock`], and as [`lock`](Self::lock).
+    #[inline]
+    pub fn try_lock(&self) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
+        self.enter(Deadline::Now)
+    }
+
+    /// Takes the lock, waiting at most `timeout` (monotonic; zero polls once; beyond the clock's range is for ever).
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::TimedOut`], and as [`lock`](Self::lock).
+    pub fn lock_timeout(&self, timeout: Duration) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
+        match self.enter(Deadline::after(timeout)) {
+            Err(LockError::WouldBlock) => Err(LockError::TimedOut),
+            other => other,
+        }
+    }
+
+    /// Leaves one level that the calling thread entered and whose guard it [forgot](RLockGuard::forget).
+    ///
+    /// # Errors
+    ///
+    /// [`ReleaseError::NotHeld`] if the calling thread does not hold the lock; nothing changes then.
+    pub fn release(&self) -> Result<(), ReleaseError> {
+        let member = &self.attached.member;
+        let me = member.join(|| self.attached.object(), "release it")?;
+        let left = self.word.leave(member.host(), Owner::new(me, sys::thread_token()), false);
+        if left { Ok(()) } else { Err(ReleaseError::NotHeld) }
+    }
+
+    /// How often the calling thread holds the lock: 0 if it does not.
+    pub fn depth(&self) -> u32 {
+        let me = self.attached.member.me();
+        if me == 0 { 0 } else { self.word.depth_of(Owner::new(me, sys::thread_token())) }
+    }
+
+    /// The participant that holds the lock now; `None` if it is free. A hint: it may change at once.
+    pub fn holder(&self) -> Option<ParticipantId> {
+        ParticipantId::from_bits(self.word.lock.snapshot().holder)
+    }
+
+    /// The lock's address as data, for another process.
+    pub fn handle(&self) -> Handle<RLock> {
+        Handle::of(self)
+    }
+
+    /// The state of the lock in `segment`, for whoever inspects it.
+    pub(crate) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
+        Ok(Shared::<RLockWord>::new(segment, 0)?.facts())
+    }
+
+    #[inline]
+    fn enter(&self, deadline: Deadline) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
+        let me = self.attached.member.me();
+        if me != 0 {
+            let owner = Owner::new(me, sys::thread_token());
+            match self.word.enter_fast(owner) {
+                Step::Entered => return Ok(self.guard(owner)),
+                Step::Wait => {}
+                Step::TooDeep => return Err(self.too_deep()),
+            }
+        }
+        self.enter_slow(deadline)
+    }
+
+    #[cold]
+    fn enter_slow(&self, deadline: Deadline) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
+        let parts = Parts { word: &self.word.lock, attached: &self.attached };
+        let (owner, entry) = parts.own(deadline, "lock it")?;
+        self.word.begin(owner);
+        match entry {
+            Entry::Clean => Ok(self.guard(owner)),
+            Entry::Inconsistent(cause) => Err(LockError::OwnerDied(OwnerDied::new(self.guard(owner), cause))),
+        }
+    }
+
+    #[cold]
+    fn too_deep(&self) -> LockError<RLockGuard<'_>> {
+        LockError::Failed(Error::BadSize {
+            object: self.attached.object(),
+            what: "levels of one thread",
+            found: u64::from(DEEPEST) + 1,
+            expected: format!("at most {DEEPEST}: drop guards, or release what was forgotten"),
+        })
+    }
+
+    #[inline]
+    fn guard(&self, owner: Owner) -> RLockGuard<'_> {
+        RLockGuard { lock: self, owner, unwinding: std::thread::panicking(), thread: PhantomData }
+    }
+}
+
+impl Builder<RLock> {
+    /// Makes the lock `name`, free; see [`create_with`](Self::create_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`create_with`](Self::create_with).
+    pub fn create(self, name: &str) -> Result<RLock> {
+        self.create_with(name, ())
+    }
+
+    /// Opens the lock `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`open_or_create_with`](Self::open_or_create_with).
+    pub fn open_or_create(self, name: &str) -> Result<RLock> {
+        self.open_or_create_with(name, ())
+    }
+
+    /// Makes a lock without a name; see [`anonymous_with`](Self::anonymous_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`anonymous_with`](Self::anonymous_with).
+    pub fn anonymous(self) -> Result<RLock> {
+        self.anonymous_with(())
+    }
+}
+
+impl RLockGuard<'_> {
+    /// Declares what the lock protects consistent again: later acquirers get plain guards.
+    pub fn make_consistent(&self) {
+        if self.lock.attached.member.me() == self.owner.id() {
+            self.lock.word.make_consistent();
+        }
+    }
+
+    /// Drops the guard and stays on its level, until the same thread calls [`RLock::release`].
+    ///
+    /// The lock still belongs to the thread: if its process dies, the lock is recovered.
+    pub fn forget(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for RLockGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let member = &self.lock.attached.member;
+        // A forked child reads another id (or none) and leaves its parent's holding alone.
+        if member.me() == self.owner.id() {
+            let panic = !self.unwinding && std::thread::panicking();
+            self.lock.word.leave(member.host(), self.owner, panic);
+        }
+    }
+}
+
+impl fmt::Debug for RLockGuard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RLockGuard").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RLock")
+            .field("object", &self.attached.object())
+            .field("holder", &self.holder())
+            .finish_non_exhaustive()
+    }
+}
+
+impl sealed::Sealed for RLock {}
+
+impl Object for RLock {
+    type Init = ();
+
+    fn plan((): &()) -> Result<Plan, PlanFault> {
+        Ok(Plan::whole(size_of::<RLockWord>()))
+    }
+
+    fn expect() -> Expect {
+        Expect { kind: Kind::RLock, type_info: TypeInfo::NONE }
+    }
+
+    fn initialise(_: &Body<'_>, (): ()) -> Result<()> {
+        // All-zero is a free lock.
+        Ok(())
+    }
+
+    fn attach(attached: Attached) -> Result<Self> {
+        Ok(RLock { word: Shared::new(&attached.segment, 0)?, attached })
+    }
+
+    fn attached(&self) -> &Attached {
+        &self.attached
+    }
+}
+
+impl serde::Serialize for RLock {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.handle().serialize(serializer)
+    }
+}
