@@ -45,6 +45,17 @@ pub(super) unsafe fn load(from: *const u8, to: *mut MaybeUninit<u8>, len: usize)
         }
         return;
     }
+    // SAFETY: (S4) by the caller's promise.
+    unsafe { load_many(from, to, len) };
+}
+
+/// The rest of [`load`], out of line: the one load is what its callers inline.
+///
+/// # Safety
+///
+/// As [`load`].
+#[inline(never)]
+unsafe fn load_many(from: *const u8, to: *mut MaybeUninit<u8>, len: usize) {
     if len <= ATOMIC_MAX || cfg!(miri) {
         let mut at = 0;
         if from.addr().is_multiple_of(8) {
@@ -137,6 +148,17 @@ pub(super) unsafe fn store(from: *const u8, to: *mut u8, len: usize) {
         }
         return;
     }
+    // SAFETY: (S4) by the caller's promise.
+    unsafe { store_many(from, to, len) };
+}
+
+/// The rest of [`store`], out of line: the one store is what its callers inline.
+///
+/// # Safety
+///
+/// As [`store`].
+#[inline(never)]
+unsafe fn store_many(from: *const u8, to: *mut u8, len: usize) {
     if len <= ATOMIC_MAX || cfg!(miri) {
         let mut at = 0;
         if to.addr().is_multiple_of(8) {

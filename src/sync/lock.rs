@@ -64,6 +64,8 @@ pub struct LockGuard<'a> {
     owner: Owner,
     /// Whether the thread was unwinding already when it took the lock: then its panic is not this lock's.
     unwinding: bool,
+    /// Whether the word carried no mark when it was taken.
+    clean: bool,
     /// Guards stay on their thread: the owner is a thread.
     thread: PhantomData<*const ()>,
 }
@@ -100,7 +102,7 @@ impl<'a> Parts<'a> {
         let me = self.attached.member.me();
         let owner = Owner::new(me, sys::thread_token());
         if me != 0 && self.word.acquire_fast(owner) {
-            return Ok(self.guard(owner));
+            return Ok(self.guard(owner, true));
         }
         self.acquire_slow(deadline)
     }
@@ -108,9 +110,9 @@ impl<'a> Parts<'a> {
     #[cold]
     fn acquire_slow(self, deadline: Deadline) -> Result<LockGuard<'a>, LockError<LockGuard<'a>>> {
         match self.own_slow(deadline, "lock it")? {
-            (owner, Entry::Clean) => Ok(self.guard(owner)),
+            (owner, Entry::Clean) => Ok(self.guard(owner, true)),
             (owner, Entry::Inconsistent(cause)) => {
-                Err(LockError::OwnerDied(OwnerDied::new(self.guard(owner), cause)))
+                Err(LockError::OwnerDied(OwnerDied::new(self.guard(owner, false), cause)))
             }
         }
     }
@@ -151,8 +153,8 @@ impl<'a> Parts<'a> {
     }
 
     #[inline]
-    fn guard(self, owner: Owner) -> LockGuard<'a> {
-        LockGuard { parts: self, owner, unwinding: std::thread::panicking(), thread: PhantomData }
+    fn guard(self, owner: Owner, clean: bool) -> LockGuard<'a> {
+        LockGuard { parts: self, owner, unwinding: std::thread::panicking(), clean, thread: PhantomData }
     }
 
     /// Takes the lock unless somebody alive holds it; a zero timeout of the `_timeout` forms is the same.
@@ -351,10 +353,13 @@ impl Drop for LockGuard<'_> {
     fn drop(&mut self) {
         // A forked child reads another id (or none) and leaves its parent's holding alone.
         if self.is_mine() {
+            let Parts { word, attached } = self.parts;
             if !self.unwinding && std::thread::panicking() {
-                self.parts.word.release_panicked(self.parts.attached.member.host(), self.owner);
+                word.release_panicked(attached.member.host(), self.owner);
+            } else if self.clean {
+                word.release_clean(attached.member.host(), self.owner);
             } else {
-                self.parts.word.release(self.parts.attached.member.host(), self.owner);
+                word.release(attached.member.host(), self.owner);
             }
         }
     }

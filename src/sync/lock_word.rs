@@ -12,7 +12,7 @@
 //! |---|---|---|---|
 //! | free | 0 | 0 | `acquire`: CAS to own |
 //! | free, inconsistent | INCONSISTENT | 0 or PANICKED | `acquire`, which tells the caller |
-//! | own | id | token | `release` by that thread; `hand_over`; takeover by CAS from exactly this word once the id is gone |
+//! | own | id | token | `release` by that thread (`release_clean`: by a swap, where only WAITERS can have joined the owner); `hand_over`; takeover by CAS from exactly this word once the id is gone |
 //! | handed over | 0 | HANDED_OVER | `release_handed_over` by anybody; never by a death |
 //!
 //! WAITERS and INCONSISTENT may be set in every state (WAITERS not in a free one for long). Each row is left by ONE
@@ -221,6 +221,25 @@ impl LockWord {
     pub(crate) fn look_announced(&self) {
         // SeqCst: pair ANNOUNCE; the Acquire in it lets the caller see what the last owner published.
         self.word.load(SeqCst);
+    }
+
+    /// Gives back a word that the caller holds for certain and that carried no mark when it was taken.
+    ///
+    /// Nobody but its living owner changes such a word, except by announcing a sleeper. So nothing needs to be compared, and a
+    /// swap is one cache-line cycle shorter than a compare-exchange.
+    #[inline]
+    pub(crate) fn release_clean(&self, host: &impl Host, me: Owner) {
+        // Release: pair LOCK.
+        let was = self.word.swap(0, Release);
+        debug_assert_eq!(was & !WAITERS, me.0, "only the owner of a clean word may swap it");
+        if was != me.0 {
+            self.wake_one(host);
+        }
+    }
+
+    #[cold]
+    fn wake_one(&self, host: &impl Host) {
+        host.wake(&LowHalf(&self.word), 1);
     }
 
     /// Gives the word back and marks what it protects as inconsistent.

@@ -11,6 +11,7 @@ use crate::atomic::{Ordering::*, fence, pause, yield_now};
 use crate::cause::Cause;
 use crate::error::{Error, Result};
 use crate::participant::{Attached, Fate, Host};
+use crate::shm::Plain;
 use crate::sync::{self, Owner, Patience, Turn};
 use crate::sys;
 use crate::time::Deadline;
@@ -33,6 +34,8 @@ pub(super) struct Core {
     pub(super) size: usize,
     /// Whether an element is written by one store, so that no death can tear it.
     pub(super) single: bool,
+    /// An index without so many of its low bits is the number of the elements' group, which share a stripe.
+    pub(super) group_shift: u32,
 }
 
 /// A range that may be torn.
@@ -178,9 +181,10 @@ impl Core {
 
     /// Waits for the writers of single elements in a range that was just entered: new ones see the claim and back out.
     fn await_stripes(&self, range: &Range<usize>, me: u32, deadline: Deadline) -> Result<()> {
-        for stripe in self.stripes_of(range) {
+        let writer = |stripe: &Stripe| stripe.taken().filter(|taken| range.contains(&taken.index()));
+        for stripe in self.stripes_of(range).filter(|stripe| writer(stripe).is_some()) {
             let mut patience = Patience::new(self.attached.member.host(), &stripe.watch, me, deadline);
-            while let Some(taken) = stripe.taken().filter(|taken| range.contains(&taken.index())) {
+            while let Some(taken) = writer(stripe) {
                 self.await_stripe(stripe, taken, deadline, &mut patience)?;
             }
         }
@@ -277,7 +281,7 @@ impl Core {
 
     /// Writes one element the short way: takes its stripe, looks for claims, writes. `false`: go the long way.
     #[inline]
-    pub(super) fn write_short(&self, index: usize, bytes: &[u8]) -> bool {
+    pub(super) fn write_short<T: Plain>(&self, index: usize, value: &T) -> bool {
         let me = self.attached.member.me();
         if me == 0 || index > MAX_INDEX {
             return false;
@@ -291,7 +295,7 @@ impl Core {
         }
         // Pair OVERWRITE: a reader without a claim that sees a byte written from here on sees the stripe taken, or counted.
         fence(Release);
-        self.parts.elements.store(index * self.size, bytes);
+        self.parts.elements.store(index * size_of::<T>(), bytemuck::bytes_of(value));
         stripe.give_back(taken, self.attached.member.host());
         true
     }
@@ -428,23 +432,17 @@ impl Core {
         if undisturbed { Look::Whole } else { Look::Disturbed }
     }
 
-    /// Elements that share a stripe because they share a cache line.
-    #[inline]
-    fn group(&self) -> usize {
-        (64 / self.size.max(1)).max(1)
-    }
-
     #[inline]
     fn stripe_of(&self, index: usize) -> &Stripe {
         let stripes = &*self.parts.stripes;
-        &stripes[(index / self.group()) & (stripes.len() - 1)]
+        &stripes[index >> self.group_shift & (stripes.len() - 1)]
     }
 
     /// The stripes of a range that is not empty, each once.
     #[inline]
     fn stripes_of(&self, range: &Range<usize>) -> impl Iterator<Item = &Stripe> {
         let stripes = &*self.parts.stripes;
-        let (first, last) = (range.start / self.group(), (range.end - 1) / self.group());
+        let (first, last) = (range.start >> self.group_shift, (range.end - 1) >> self.group_shift);
         let count = (last - first + 1).min(stripes.len());
         (0..count).map(move |step| &stripes[(first + step) & (stripes.len() - 1)])
     }

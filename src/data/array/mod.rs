@@ -22,6 +22,7 @@ pub use guard::ArrayGuard;
 
 use self::body::{DEFAULT_GUARDS, Layout, Parts, check_sizes};
 use self::claims::Core;
+use self::stripe::group_shift;
 use crate::cause::Cause;
 use crate::error::{Error, Result};
 use crate::participant::{Attached, Body, Builder, Expect, Handle, Object, Plan, PlanFault, sealed};
@@ -244,7 +245,7 @@ impl<T: Plain> Array<T> {
     /// thread holds it; [`Error::ReadOnly`].
     #[inline]
     pub fn set(&self, index: usize, value: T) -> Result<()> {
-        if index < self.len() && self.core.write_short(index, bytemuck::bytes_of(&value)) {
+        if index < self.len() && self.core.write_short(index, &value) {
             return Ok(());
         }
         self.set_slow(index, value, Deadline::Never)
@@ -256,7 +257,7 @@ impl<T: Plain> Array<T> {
     ///
     /// [`Error::WouldBlock`], and as [`set`](Self::set).
     pub fn try_set(&self, index: usize, value: T) -> Result<()> {
-        if index < self.len() && self.core.write_short(index, bytemuck::bytes_of(&value)) {
+        if index < self.len() && self.core.write_short(index, &value) {
             return Ok(());
         }
         self.set_slow(index, value, Deadline::Now)
@@ -655,7 +656,9 @@ impl<T: Plain> Object for Array<T> {
     fn attach(attached: Attached) -> Result<Self> {
         let parts = Parts::attach(&attached.segment, size_of::<T>(), align_of::<T>())?;
         let single = is_single(size_of::<T>(), align_of::<T>());
-        Ok(Array { core: Core { parts, attached, size: size_of::<T>(), single }, plain: PhantomData })
+        let core =
+            Core { parts, attached, size: size_of::<T>(), single, group_shift: group_shift(size_of::<T>()) };
+        Ok(Array { core, plain: PhantomData })
     }
 
     fn attached(&self) -> &Attached {

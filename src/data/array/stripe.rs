@@ -9,7 +9,7 @@
 //! | state | leaves it by |
 //! |---|---|
 //! | free: 0 | `take`: CAS to id and index |
-//! | taken | `give_back` by its owner; `clear_dead` by CAS from exactly this word once the id is gone |
+//! | taken | `give_back` or `back_out` by its owner, a swap; `clear_dead` by CAS from exactly this word once the id is gone |
 //!
 //! A stripe is held for the time of one copy and nobody who holds one waits for anything. Who finds it taken for another
 //! element goes the long way (a claim), so elements never block each other.
@@ -25,6 +25,11 @@ const INDEX_SHIFT: u32 = 32;
 
 /// Elements beyond this index always go the long way.
 pub(super) const MAX_INDEX: usize = u32::MAX as usize;
+
+/// How many low bits of an index do not matter to its stripe: elements of one cache line share one.
+pub(super) const fn group_shift(size: usize) -> u32 {
+    if size == 0 || size > 64 { 0 } else { (64 / size).ilog2() }
+}
 
 /// One stripe, on a cache line of its own.
 #[cfg_attr(loom, derive(Default))]
@@ -87,18 +92,18 @@ impl Stripe {
     /// Gives the stripe back without having written.
     #[inline]
     pub(super) fn back_out(&self, taken: Taken, host: &impl Host) {
+        // Only WAITERS can have joined while the stripe is the caller's, so nothing needs to be compared.
         // Release: pair STRIPE; the next owner, claimer and reader see what was written.
-        if self.word.compare_exchange(taken.0, 0, Release, Relaxed).is_err() {
-            self.free_and_wake(taken, host);
+        let was = self.word.swap(0, Release);
+        debug_assert_eq!(was & !WAITERS, taken.0, "only its owner gives a stripe back");
+        if was != taken.0 {
+            self.wake_all(host);
         }
     }
 
     #[cold]
-    fn free_and_wake(&self, taken: Taken, host: &impl Host) {
-        // Only WAITERS can differ while the stripe is the caller's.
-        if self.word.compare_exchange(taken.0 | WAITERS, 0, Release, Relaxed).is_ok() {
-            host.wake(&LowHalf(&self.word), ALL);
-        }
+    fn wake_all(&self, host: &impl Host) {
+        host.wake(&LowHalf(&self.word), ALL);
     }
 
     /// Frees a stripe whose owner is gone; one of several who try does it.
@@ -120,7 +125,7 @@ impl Stripe {
     /// Announces a sleeper; `None` if the word changed meanwhile.
     pub(super) fn announce(&self, seen: Taken) -> Option<Taken> {
         let announced = Taken(seen.0 | WAITERS);
-        // Relaxed: orders nothing; `back_out` sees it because it compares the whole word.
+        // Relaxed: orders nothing; `back_out` sees it because its swap returns the whole word.
         (seen == announced || self.word.compare_exchange(seen.0, announced.0, Relaxed, Relaxed).is_ok())
             .then_some(announced)
     }

@@ -164,13 +164,9 @@ impl Table {
 
     /// The entries whose bit is set.
     pub(super) fn candidates(&self) -> impl Iterator<Item = &Entry> {
-        self.used.iter().enumerate().flat_map(move |(at, word)| {
-            let mut bits = word.load(SeqCst);
-            std::iter::from_fn(move || {
-                let bit = bits.trailing_zeros();
-                bits &= bits.checked_sub(1)?;
-                self.entries.get(at * 64 + bit as usize)
-            })
+        let words = self.used.iter().enumerate();
+        words.flat_map(move |(at, word)| {
+            ones(word.load(SeqCst)).filter_map(move |bit| self.entries.get(at * 64 + bit))
         })
     }
 
@@ -229,8 +225,7 @@ impl Table {
     pub(super) fn sweep(&self) {
         for (at, word) in self.used.iter().enumerate() {
             let mut stale = 0;
-            let bits = word.load(Relaxed);
-            for bit in (0..64).filter(|bit| bits >> bit & 1 != 0) {
+            for bit in ones(word.load(Relaxed)) {
                 if self.entries.get(at * 64 + bit).is_none_or(|entry| entry.look().is_free()) {
                     stale |= 1 << bit;
                 }
@@ -283,6 +278,16 @@ impl Entry {
         self.start.store(range.start.min(by.start) as u64, Relaxed);
         self.end.store(range.end.max(by.end) as u64, Release);
     }
+}
+
+/// The numbers of the bits that are set, lowest first.
+#[inline]
+fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let lowest = bits.trailing_zeros();
+        bits &= bits.checked_sub(1)?;
+        Some(lowest as usize)
+    })
 }
 
 #[inline]
