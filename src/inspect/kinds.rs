@@ -32,6 +32,7 @@ pub(super) fn describer(kind: Kind) -> Option<Describe> {
         Kind::Latch => Some(Latch::describe),
         Kind::Once => Some(Once::describe),
         Kind::Event => Some(Event::describe),
+        Kind::Queue => Some(crate::queue::describe_queue),
         Kind::Value => Some(data::describe_value),
         Kind::AtomicValue => Some(data::describe_atomic_value),
         Kind::Array => Some(data::describe_array),
@@ -39,6 +40,6 @@ pub(super) fn describer(kind: Kind) -> Option<Describe> {
         Kind::ShareableList => Some(data::describe_shareable_list),
         Kind::RLock => Some(RLock::describe),
         Kind::Semaphore | Kind::BoundedSemaphore => Some(describe_semaphore),
-        Kind::SharedMemory | Kind::Queue | Kind::Registry => None,
+        Kind::SharedMemory | Kind::Registry => None,
     }
 }

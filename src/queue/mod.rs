@@ -14,6 +14,17 @@ mod ring;
 mod stamp;
 mod wait;
 
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::participant::RawFacts;
+use crate::shm::segment::Segment;
+
+/// The state of the queue in `segment`, for whoever inspects it.
+pub(crate) fn describe_queue(segment: &Arc<Segment>) -> Result<RawFacts> {
+    ring::Ring::describe(segment)
+}
+
 pub use error::{GetError, PutError};
 pub use guards::{Peeked, Reservation};
 pub use plain::{DEFAULT_QUEUE_CAPACITY, Queue};

@@ -20,7 +20,7 @@ use std::time::Duration;
 use super::stamp::{Stamp, StampWord, State};
 use crate::atomic::{AtomicU32, AtomicU64, Ordering::*};
 use crate::error::{Error, Result};
-use crate::participant::{Attached, PlanFault};
+use crate::participant::{Attached, Fact, PlanFault, RawFacts};
 use crate::shm::segment::Segment;
 use crate::shm::view::{Bytes, Shared, SharedSlice, Word};
 use crate::sync::{Entry, EventCount, LockWord, Owner, Parts};
@@ -54,6 +54,12 @@ pub(in crate::queue) struct Side {
 // SAFETY: (S6) atomics only, all-zero is valid, every pattern harmless: positions are reduced before they index.
 unsafe impl Word for Side {}
 
+#[cfg(test)]
+mod side_layout {
+    use super::Side;
+    documented_layout!(Side { lock, position, high_water, returned, peeked, reserved });
+}
+
 /// What precedes the slots.
 #[repr(C, align(64))]
 pub(in crate::queue) struct RingHead {
@@ -69,6 +75,8 @@ pub(in crate::queue) struct RingHead {
 
 // SAFETY: (S6) words and atomics only; sizes are checked once at attach.
 unsafe impl Word for RingHead {}
+
+documented_layout!(RingHead { capacity, stride, closed, reserved, put, take, not_empty, not_full });
 
 /// An event count on a line of its own: it is polled by one side and written by the other.
 #[repr(C, align(64))]
@@ -191,6 +199,24 @@ impl Ring {
     fn stamps(segment: &Arc<Segment>, layout: &Layout) -> Result<SharedSlice<StampWord>> {
         let words = layout.capacity as usize * (layout.stride / 8);
         SharedSlice::new(segment, size_of::<RingHead>(), words)
+    }
+
+    /// The state of the ring in `segment`, for whoever inspects it.
+    pub(in crate::queue) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
+        let head = Shared::<RingHead>::new(segment, 0)?;
+        // Relaxed: figures that are no one instant anyway.
+        let (put, taken) = (head.put.position.load(Relaxed), head.take.position.load(Relaxed));
+        let capacity = head.capacity.load(Relaxed);
+        Ok(vec![
+            ("length", Fact::Number(put.saturating_sub(taken).min(capacity))),
+            ("capacity", Fact::Number(capacity)),
+            ("closed", Fact::Flag(head.closed.load(Relaxed) != 0)),
+            ("put", Fact::Number(put)),
+            ("taken", Fact::Number(taken)),
+            ("high_water", Fact::Number(head.put.high_water.load(Relaxed))),
+            ("put_side", Fact::Part(head.put.lock.facts())),
+            ("take_side", Fact::Part(head.take.lock.facts())),
+        ])
     }
 
     pub(in crate::queue) fn attached(&self) -> &Attached {
