@@ -22,7 +22,7 @@
 //! enters its range, then looks at the stripes. All four are SeqCst, so at least one of the two sees the other. A writer that
 //! sees the claim backs out; a claimer that sees the writer waits for it.
 
-use core::ops::Range;
+use core::ops::{Deref, Range};
 
 use crate::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
 use crate::cause::Cause;
@@ -144,9 +144,9 @@ impl Entry {
 
 /// The entries, their bits, and the count that readers without a lock compare.
 #[derive(Clone)]
-pub(super) struct Table {
-    pub(super) entries: SharedSlice<Entry>,
-    pub(super) used: SharedSlice<AtomicU64>,
+pub(super) struct Table<E = SharedSlice<Entry>, U = SharedSlice<AtomicU64>> {
+    pub(super) entries: E,
+    pub(super) used: U,
 }
 
 impl Table {
@@ -154,7 +154,9 @@ impl Table {
     pub(super) const fn words(entries: usize) -> usize {
         entries.div_ceil(64)
     }
+}
 
+impl<E: Deref<Target = [Entry]>, U: Deref<Target = [AtomicU64]>> Table<E, U> {
     /// Whether no range is held or torn, as far as one look at `used` tells.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
@@ -231,8 +233,9 @@ impl Table {
                 }
             }
             if stale != 0 {
-                // Relaxed: the entries are free, and only the holder of the gate makes them anything else.
-                word.fetch_and(!stale, Relaxed);
+                // Nobody but the holder of the gate makes free entries anything else. Release: who finds no bit does not look
+                // at the entry, and sees all the same what its last holder wrote.
+                word.fetch_and(!stale, Release);
             }
         }
     }
