@@ -20,6 +20,9 @@ mod slots;
 mod value;
 mod value_guard;
 
+#[cfg(all(loom, test))]
+mod models;
+
 pub use adopted::AdoptedMemory;
 pub use adopted_list::AdoptedList;
 pub use array::{Array, ArrayGuard, ArrayInit};

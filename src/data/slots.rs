@@ -71,9 +71,9 @@ impl Layout {
 }
 
 /// One look at the value without its lock.
-pub(super) enum Look<'b, B> {
+pub(super) enum Look<R> {
     /// The bytes of one commit.
-    Whole(&'b mut B),
+    Whole(R),
     /// A writer came near: look again.
     Disturbed,
     /// The committed slot is, or was, edited in place.
@@ -164,16 +164,22 @@ impl ValueHead {
         &self,
         slots: &Bytes,
         place: &'b mut MaybeUninit<T::Bits>,
-    ) -> Look<'b, T::Bits> {
+    ) -> Look<&'b mut T::Bits> {
+        self.look_unless_edited(|slot| copy_bits::<T>(slots, slot, place))
+    }
+
+    /// Lets `copy` read the committed slot without the lock, unless it is, or was, edited in place.
+    #[inline]
+    pub(super) fn look_unless_edited<R>(&self, copy: impl FnOnce(usize) -> R) -> Look<R> {
         // Acquire: pair VERSION.
         let version = Version(self.version.load(Acquire));
         if version.in_place() {
             return Look::InPlace;
         }
-        let bits = copy_bits::<T>(slots, version.slot(), place);
+        let read = copy(version.slot());
         // Acquire fence: pair OVERWRITE.
         fence(Acquire);
-        if self.version.load(Relaxed) == version.0 { Look::Whole(bits) } else { Look::Disturbed }
+        if self.version.load(Relaxed) == version.0 { Look::Whole(read) } else { Look::Disturbed }
     }
 }
 

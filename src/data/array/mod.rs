@@ -11,6 +11,9 @@ mod room;
 mod stripe;
 mod table;
 
+#[cfg(all(loom, test))]
+mod models;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
