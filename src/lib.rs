@@ -84,4 +84,6 @@ pub use sync::{
 pub use sync::{BoundedSemaphore, PermitError, RLock, RLockGuard, Semaphore, SemaphorePermit};
 pub use sync::{Latch, Once, OnceState};
 pub use sync::{Lock, LockArray, LockError, LockGuard, LockRef, OwnerDied, ReleaseError};
-pub use sys::Trust;
+#[doc(hidden)]
+pub use sys::simulation;
+pub use sys::{Trust, backend};

@@ -144,7 +144,7 @@ impl Inspector {
     /// What the file is; `None` if there is none (any more).
     fn look(&self, file: &OsStr) -> Option<Entry> {
         let path = self.site.directory.join(file);
-        let file_size = std::fs::symlink_metadata(&path).ok()?.len();
+        let file_size = sys::file_facts(&path).ok()?.len;
         let mut entry = Entry {
             name: file.as_encoded_bytes().escape_ascii().to_string(),
             form: Form::Foreign,
@@ -153,7 +153,7 @@ impl Inspector {
             attached: Vec::new(),
             readers: false,
         };
-        if file.as_encoded_bytes().starts_with(b".tmp-") {
+        if sys::is_remains(file) {
             entry.form = Form::Unpublished;
         } else {
             match Name::existing(&file.to_string_lossy()) {

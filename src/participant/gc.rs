@@ -28,17 +28,16 @@ impl Space {
     /// The directory cannot be read, or a file that is to be removed cannot.
     pub fn collect(&self) -> Result<Collected> {
         let site = &self.0.site;
-        let mut collected = Collected::default();
-        let names = sys::list(&site.directory).map_err(|source| {
+        let fail = |source| {
             site.explain(format!("space {}", site.space), site.directory.to_path_buf(), "list", source)
-        })?;
-        for file in names {
+        };
+        let mut collected = Collected {
+            remains: sys::collect_remains(&site.directory).map_err(fail)?,
+            ..Collected::default()
+        };
+        for file in sys::list(&site.directory).map_err(fail)? {
             let Some(text) = file.to_str() else { continue };
-            if text.starts_with(".tmp-") {
-                if sys::remove_if_unattached(&site.directory, &file, |_| true).unwrap_or(false) {
-                    collected.remains.push(text.to_owned());
-                }
-            } else if let Ok(name) = Name::existing(text)
+            if let Ok(name) = Name::existing(text)
                 && segment::remove_unattached(site, &name, None).unwrap_or(false)
             {
                 collected.objects.push(text.to_owned());

@@ -10,6 +10,9 @@ use crate::sys;
 /// Bytes of the header; the body begins behind it.
 pub(crate) const HEADER_LEN: usize = 256;
 
+// What lies in the file itself, wherever the memory is, must be the whole header.
+const _: () = assert!(sys::FRONT == HEADER_LEN);
+
 /// The first eight bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"procshr\n";
 
@@ -245,18 +248,8 @@ impl Header {
 pub(crate) fn wrong_backend(object: &str, found: u32) -> Error {
     Error::WrongBackend {
         object: object.to_owned(),
-        expected: backend_name(sys::BACKEND).unwrap_or("unknown"),
-        found: backend_name(found).map_or_else(|| format!("number {found}"), str::to_owned),
-    }
-}
-
-/// The name of a backend's code.
-pub(crate) fn backend_name(code: u32) -> Option<&'static str> {
-    match code {
-        1 => Some("linux"),
-        2 => Some("portable"),
-        3 => Some("heap"),
-        _ => None,
+        expected: sys::backend(),
+        found: sys::backend_name(found).map_or_else(|| format!("number {found}"), str::to_owned),
     }
 }
 

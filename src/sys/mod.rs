@@ -10,25 +10,89 @@
 //! | `futex_wait`, `futex_wake` | sleep while a word has a value; spurious returns allowed; EINTR handled inside |
 //! | `ProcessLock` | a lock that a forked child always finds free |
 //! | `Identity` | a number that reads 0 in a forked child |
-//! | `directory`, `Draft`, `Region`, `Attachments` | shared files: published complete or not at all; who is attached, as the kernel knows it |
-//! | `Seat`, `Prober` | one byte locked by a participant as long as its address space lives, and the question who holds it |
+//! | `prepare_directory`, `list`, `free_bytes` | directories: made with the right mode, refused if somebody untrusted could have made them |
+//! | `Draft`, `Region`, `open`, `remove`, `remove_if_unattached`, `back`, `file_id` | shared files: published complete or not at all; attached as long as their user lives |
+//! | `Seat`, `Prober` | a slot that a participant has as long as it lives, and the question who has it |
+//! | `simulation` | processes that are only said to be; empty where they are real |
 //! | `Foreign` | memory that other programs made, the same on every system |
-//! | `attached` | who is attached to a file, asked without a trace |
+//! | `attached`, `file_facts`, `is_remains` | who is attached to a file, and what it is, asked without a trace |
+//! | `collect_remains` | finishes what makers and removers began that died on the way |
 //! | `file_system`, `publish_by_link`, `test_locks`, `features`, `limits`, `system_name` | what this machine can do, for `doctor` |
 //! | `ProcessInfo`, `started_ns` | pid, start time, executable, pid namespace: for display only |
 //!
 //! Errors are [`std::io::Error`]; the rooms above add which object and what to do.
+//!
+//! `contract` is the suite that holds every backend to this table, and to what its own documentation promises beyond it:
+//!
+//! | | `linux` | `portable` | `heap` |
+//! |---|---|---|---|
+//! | is for | Linux | macOS, FreeBSD, Windows; Linux with the feature `portable` | tests, Miri and models, with the feature `heap` |
+//! | processes | real | real | simulated by threads |
+//! | memory | the file itself | the system's named memory | allocations |
+//! | attachment | a lock that dies with the mapping | a locked file | an entry in a table |
+//! | sleep | futex | naps, and on Windows a doorbell | condition variables |
+//! | a death is noticed | at the next look | at the next look, which may be some naps late | at the next look |
 
-#[cfg(target_os = "linux")]
+// The choice, made when the crate is built. `heap` and `portable` choose a backend when they stand alone; with both of them, as
+// in `--all-features`, or with neither, it is the system's best: `linux` on Linux, `portable` elsewhere.
+
+#[cfg(all(feature = "heap", not(feature = "portable")))]
+#[path = "heap/mod.rs"]
+mod imp;
+
+#[cfg(all(
+    target_os = "linux",
+    any(all(feature = "heap", feature = "portable"), not(any(feature = "heap", feature = "portable")))
+))]
 #[path = "linux/mod.rs"]
 mod imp;
 
+#[cfg(any(
+    all(target_os = "linux", feature = "portable", not(feature = "heap")),
+    all(not(target_os = "linux"), any(feature = "portable", not(feature = "heap")))
+))]
+#[path = "portable/mod.rs"]
+mod imp;
+
+#[cfg(all(test, not(loom)))]
+mod contract;
 mod foreign;
+mod process_info;
+mod process_lock;
+mod thread;
 mod word;
 
 pub(crate) use foreign::{Foreign, ForeignFault};
+#[doc(hidden)]
+pub use imp::simulation;
+#[allow(unused_imports, reason = "not every backend's every function has a caller in every build")]
 pub(crate) use imp::*;
+pub(crate) use process_info::ProcessInfo;
+pub(crate) use process_lock::ProcessLock;
+pub(crate) use thread::thread_token;
 pub(crate) use word::{Futex, LowHalf};
+
+/// Which backend this build shares memory with: `"linux"`, `"portable"` or `"heap"`.
+///
+/// Programs of different backends cannot share objects: they get
+/// [`Error::WrongBackend`](crate::Error::WrongBackend). `heap` is for tests only: it shares nothing with anybody.
+pub fn backend() -> &'static str {
+    backend_name(BACKEND).unwrap_or("unknown")
+}
+
+/// The name of a backend's code.
+pub(crate) fn backend_name(code: u32) -> Option<&'static str> {
+    match code {
+        1 => Some("linux"),
+        2 => Some("portable"),
+        3 => Some("heap"),
+        _ => None,
+    }
+}
+
+/// How many of a segment's first bytes every backend that has files keeps in the file itself, so that a program of another
+/// backend recognises whose it is.
+pub(crate) const FRONT: usize = 256;
 
 /// Who may enter a space's directory, and with which rights its files are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -54,6 +118,7 @@ pub(crate) enum Access {
 
 /// A file to be made.
 #[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "not every system has permissions to give")]
 pub(crate) struct NewFile {
     /// Bytes.
     pub(crate) len: u64,
@@ -90,6 +155,7 @@ pub(crate) struct Untrusted {
 
 /// Why a directory cannot be used.
 #[derive(Debug)]
+#[allow(dead_code, reason = "not every backend has directories that others could have made")]
 pub(crate) enum DirFault {
     Untrusted(Untrusted),
     Io(std::io::Error),
@@ -99,6 +165,16 @@ impl From<std::io::Error> for DirFault {
     fn from(error: std::io::Error) -> Self {
         DirFault::Io(error)
     }
+}
+
+/// A file or directory as whoever inspects it sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileFacts {
+    /// Bytes; of an object those of its memory, wherever it lies.
+    pub(crate) len: u64,
+    pub(crate) owner: u32,
+    /// Permission bits; `None` where there are none.
+    pub(crate) mode: Option<u32>,
 }
 
 /// A file system as `doctor` shows it; `None` where it does not say.
@@ -134,6 +210,7 @@ pub(crate) struct Limit {
 
 /// Why a file system cannot carry liveness.
 #[derive(Debug)]
+#[allow(dead_code, reason = "not every backend has locks that could be broken")]
 pub(crate) enum LockFault {
     /// The locks answer wrongly.
     Broken(&'static str),

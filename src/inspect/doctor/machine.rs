@@ -2,12 +2,12 @@
 
 use super::Finding;
 use crate::inspect::ByteSize;
-use crate::shm::header::{LAYOUT_VERSION, backend_name};
+use crate::shm::header::LAYOUT_VERSION;
 use crate::sys;
 
 /// Looks at the operating system, its calls, and this process's limits.
 pub fn machine() -> Vec<Finding> {
-    let backend = backend_name(sys::BACKEND).unwrap_or("unknown");
+    let backend = sys::backend();
     let mut findings = vec![Finding::good(
         "system",
         format!(

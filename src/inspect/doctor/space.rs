@@ -41,11 +41,13 @@ fn widest(trust: Trust) -> u32 {
 
 fn access(directory: &Path, trust: Trust) -> Finding {
     let check = format!("{} mode", directory.display());
-    match sys::owner_and_mode(directory) {
+    match sys::file_facts(directory) {
         Err(error) => Finding::failure(check, error.to_string(), "make the directory"),
-        Ok(None) => Finding::good(check, "this system has no modes"),
-        Ok(Some((owner, mode))) => {
-            let said = format!("owner {owner}, mode {mode:04o}");
+        Ok(found) => {
+            let Some(mode) = found.mode else {
+                return Finding::good(check, "has no permission bits on this system");
+            };
+            let said = format!("owner {}, mode {mode:04o}", found.owner);
             let allowed = widest(trust);
             if mode & 0o777 & !allowed == 0 {
                 Finding::good(check, said)
@@ -101,7 +103,7 @@ fn file(inspector: &Inspector, entry: &Entry, trust: Trust) -> Vec<Finding> {
             findings.extend(state(inspector, entry, &check));
         }
     }
-    if let Ok(Some((_, mode))) = sys::owner_and_mode(&path)
+    if let Some(mode) = sys::file_facts(&path).ok().and_then(|found| found.mode)
         && mode & 0o777 & !widest(trust) != 0
     {
         let mode = mode & 0o777;

@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_start_time_lies_between_boot_and_now() {
-        let info = super::super::ProcessInfo::of_self();
+        let info = crate::sys::ProcessInfo::of_self();
         let started = started_ns(info.start_time).unwrap();
         // One tick of rounding either way.
         assert!(started <= super::super::wall_ns() + 20_000_000);

@@ -12,6 +12,9 @@ use super::seat::{id_of, is_conflict};
 use super::{ATTACH_BASE, ATTACH_LEN, check, ofd_lock};
 use crate::sys::{Access, FileId, NewFile, Trust};
 
+/// How the names of unpublished files begin, on file systems without unnamed ones.
+pub(super) const TEMPORARY: &str = ".tmp-";
+
 /// A mapped file.
 ///
 /// Its open file description carries the attachment lock (a read lock of the byte that stands for the participant's id)
@@ -183,6 +186,25 @@ pub(crate) fn remove_if_unattached(
     Ok(true)
 }
 
+/// Whether a file is a creator's that has not published yet, or never will.
+pub(crate) fn is_remains(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(TEMPORARY.as_bytes())
+}
+
+/// Removes what creators left that died before they published; tells the file names.
+pub(crate) fn collect_remains(directory: &Path) -> io::Result<Vec<String>> {
+    let mut removed = Vec::new();
+    for file in crate::sys::list(directory)? {
+        if let Some(name) = file.to_str()
+            && is_remains(&file)
+            && remove_if_unattached(directory, &file, |_| true).unwrap_or(false)
+        {
+            removed.push(name.to_owned());
+        }
+    }
+    Ok(removed)
+}
+
 /// What `path` leads to.
 pub(crate) fn file_id(path: &Path) -> io::Result<FileId> {
     use std::os::unix::fs::MetadataExt;
@@ -232,7 +254,7 @@ pub(super) fn open_fd(path: &Path, flags: libc::c_int, mode: u32) -> io::Result<
 /// A collector may find the file before it is attached and take it for a dead creator's remains: then the next try.
 fn open_temporary(directory: &Path, mode: u32, id: u32) -> io::Result<(OwnedFd, Temporary)> {
     loop {
-        let path = directory.join(format!(".tmp-{:032x}", super::random_u128()));
+        let path = directory.join(format!("{TEMPORARY}{:032x}", super::random_u128()));
         let fd = open_fd(&path, libc::O_CREAT | libc::O_EXCL | libc::O_RDWR | libc::O_NOFOLLOW, mode)?;
         let name = Temporary(c_path(&path)?);
         match attach(fd.as_raw_fd(), id) {

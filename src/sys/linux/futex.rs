@@ -36,6 +36,10 @@ pub(crate) fn futex_wait(word: &impl Futex, expected: u32, until_ns: u64) {
 
 /// Wakes at most `count` sleepers of `word` and tells how many there were.
 pub(crate) fn futex_wake(word: &impl Futex, count: u32) -> u32 {
+    if count == 0 {
+        // The kernel would wake one.
+        return 0;
+    }
     let count = count.min(i32::MAX as u32) as libc::c_int;
     // SAFETY: (S1) the kernel only uses the address as a key.
     let woken = unsafe { libc::syscall(libc::SYS_futex, word.address(), libc::FUTEX_WAKE, count) };

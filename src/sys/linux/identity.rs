@@ -1,33 +1,8 @@
-//! Numbers of this process and this thread that a forked child does not inherit, and the lock that fork cannot poison.
+//! A number of this process that a forked child does not inherit.
 
-use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
-
-thread_local! {
-    static TOKEN: Cell<u32> = const { Cell::new(0) };
-}
-
-/// Tokens end below the values that lock words give another meaning to.
-const LAST_TOKEN: u32 = 0x7fff_fff0;
-
-/// A number of the calling thread: not 0, below 2^31 - 15, never given twice within one process.
-#[inline]
-pub(crate) fn thread_token() -> u32 {
-    let token = TOKEN.get();
-    if token != 0 { token } else { new_token() }
-}
-
-#[cold]
-fn new_token() -> u32 {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    // Relaxed: only uniqueness is needed, nothing is published through the counter.
-    let token = NEXT.fetch_add(1, Ordering::Relaxed);
-    assert!(token < LAST_TOKEN, "this process has started more than 2^31 threads that took a lock");
-    TOKEN.set(token);
-    token
-}
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 /// A number in a page that the kernel wipes in a forked child: it reads 0 there. Clones are the same number.
 #[derive(Clone)]
@@ -142,8 +117,8 @@ fn wipe_by_hand(page: *mut Page) {
     }
 }
 
-/// Zeroes the listed pages; runs in the forked child.
-fn wipe_listed() {
+/// Zeroes the listed pages.
+pub(crate) fn in_forked_child() {
     let mut page = WIPE_BY_HAND.load(Ordering::Acquire);
     while !page.is_null() {
         // SAFETY: (S2) listed pages are never unmapped.
@@ -153,63 +128,4 @@ fn wipe_listed() {
         };
         page = if next == page { std::ptr::null_mut() } else { next };
     }
-}
-
-/// The process-wide lock of joining, leaving and the table of spaces.
-///
-/// `fork` takes it (`pthread_atfork`), so that no other thread is inside when a child is made: the child finds it free,
-/// and no descriptor that a join holds for a moment leaks into it.
-pub(crate) struct ProcessLock;
-
-static TAKEN: AtomicBool = AtomicBool::new(false);
-
-impl ProcessLock {
-    /// Waits for the lock; it is held until the value is dropped.
-    pub(crate) fn take() -> Self {
-        // Relaxed: registering twice is harmless (`FORKS` counts), so nothing hangs on who sees the flag first.
-        static REGISTERED: AtomicBool = AtomicBool::new(false);
-        if !REGISTERED.load(Ordering::Relaxed) {
-            // SAFETY: (S1) the handlers are `extern "C"`, live for ever, and call only async-signal-safe code.
-            unsafe { libc::pthread_atfork(Some(before_fork), Some(after_in_parent), Some(after_in_child)) };
-            REGISTERED.store(true, Ordering::Relaxed);
-        }
-        acquire();
-        ProcessLock
-    }
-}
-
-impl Drop for ProcessLock {
-    fn drop(&mut self) {
-        TAKEN.store(false, Ordering::Release);
-    }
-}
-
-fn acquire() {
-    // Critical sections are some microseconds of system calls: yielding is enough, and works in a fork handler.
-    while TAKEN.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
-        // SAFETY: (S1) sched_yield has no precondition.
-        unsafe { libc::sched_yield() };
-    }
-}
-
-thread_local! {
-    /// How many times the handlers of the fork under way have run before it: they may be registered more than once.
-    static FORKS: Cell<u32> = const { Cell::new(0) };
-}
-
-extern "C" fn before_fork() {
-    if FORKS.replace(FORKS.get() + 1) == 0 {
-        acquire();
-    }
-}
-
-extern "C" fn after_in_parent() {
-    if FORKS.replace(FORKS.get() - 1) == 1 {
-        TAKEN.store(false, Ordering::Release);
-    }
-}
-
-extern "C" fn after_in_child() {
-    wipe_listed();
-    after_in_parent();
 }

@@ -2,28 +2,72 @@
 
 mod checks;
 mod directory;
+#[path = "../shared/executable.rs"]
+mod executable;
+#[path = "../shared/facts.rs"]
+mod facts;
 mod file;
+#[path = "../shared/fork.rs"]
+mod fork;
 mod futex;
 mod identity;
+#[path = "../shared/listing.rs"]
+mod listing;
+#[cfg(all(test, not(loom)))]
+#[path = "../shared/other.rs"]
+mod other;
 mod process;
 mod seat;
+#[path = "../shared/simulation.rs"]
+pub mod simulation;
 mod survey;
+#[path = "../shared/trust.rs"]
+mod trust;
 
 pub(crate) use checks::{
     features, file_system, limits, publish_by_link, started_ns, system_name, test_locks,
 };
-pub(crate) use directory::{default_root, free_bytes, list, owner_and_mode, prepare as prepare_directory};
-pub(crate) use file::{Draft, Region, back, file_id, open, remove, remove_if_unattached};
+pub(crate) use directory::{default_root, free_bytes};
+pub(crate) use executable::executable;
+pub(crate) use facts::file_facts;
+pub(crate) use file::{
+    Draft, Region, back, collect_remains, file_id, is_remains, open, remove, remove_if_unattached,
+};
+pub(crate) use fork::watch_forks;
 pub(crate) use futex::{futex_wait, futex_wake};
-pub(crate) use identity::{Identity, ProcessLock, thread_token};
-pub(crate) use process::{ProcessInfo, monotonic_ns, random_u128, wall_ns};
+pub(crate) use identity::Identity;
+pub(crate) use listing::list;
+pub(crate) use process::{monotonic_ns, pid_namespace, random_u128, start_time, user_id, wall_ns};
 pub(crate) use seat::{Prober, Seat};
 pub(crate) use survey::attached;
+pub(crate) use trust::prepare as prepare_directory;
 
+use identity::in_forked_child;
+
+#[cfg(all(test, not(loom)))]
+pub(crate) use other::Other;
+
+#[cfg(all(test, not(loom)))]
+use crate::sys::contract::Promise;
 use std::io;
 
 /// This backend's code in the registry and in every header.
 pub(crate) const BACKEND: u32 = 1;
+
+/// What this backend promises beyond what all do.
+#[cfg(all(test, not(loom)))]
+pub(crate) const PROMISES: &[Promise] = &[
+    Promise::RealProcesses,
+    Promise::ImmediateDeath,
+    Promise::SurvivesCloseRange,
+    Promise::ForkSafe,
+    Promise::CountsSleepers,
+    Promise::ReadOnlyIsEnforced,
+    Promise::NoSpaceIsAnError,
+    Promise::WiderTrust,
+    Promise::RefusesUntrusted,
+    Promise::DeadMakersLeaveNothing,
+];
 
 /// First byte of the lock range that stands for participants' slots in a registry file.
 const SEAT_BASE: i64 = 1 << 41;

@@ -1,53 +1,25 @@
-//! Clocks, randomness, and what this process is called: figures for display and for names, never for ownership.
+//! Clocks, randomness, and what this process is called.
 
 use std::io::Read;
 
-/// What `ls` shows of a participant.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ProcessInfo {
-    pub(crate) pid: u32,
-    pub(crate) uid: u32,
-    /// Clock ticks since boot; 0 where it cannot be read.
-    pub(crate) start_time: u64,
-    /// Inode of the pid namespace in which `pid` means this process; 0 where it cannot be read.
-    pub(crate) pid_namespace: u64,
-    /// Executable's file name, cut to fit, padded with zeros.
-    pub(crate) executable: [u8; 32],
+/// The caller's user id.
+pub(crate) fn user_id() -> u32 {
+    // SAFETY: (S1) geteuid has no precondition and cannot fail.
+    unsafe { libc::geteuid() }
 }
 
-impl ProcessInfo {
-    /// Looks at the calling process.
-    pub(crate) fn of_self() -> Self {
-        let mut executable = [0; 32];
-        if let Ok(path) = std::env::current_exe()
-            && let Some(name) = path.file_name()
-        {
-            let name = name.as_encoded_bytes();
-            let len = name.len().min(executable.len());
-            executable[..len].copy_from_slice(&name[..len]);
-        }
-        ProcessInfo {
-            pid: std::process::id(),
-            // SAFETY: (S1) geteuid has no precondition and cannot fail.
-            uid: unsafe { libc::geteuid() },
-            start_time: start_time().unwrap_or(0),
-            pid_namespace: Self::own_pid_namespace(),
-            executable,
-        }
-    }
-
-    /// Inode of the caller's pid namespace; 0 where `/proc` is missing.
-    pub(crate) fn own_pid_namespace() -> u64 {
-        use std::os::unix::fs::MetadataExt;
-        std::fs::metadata("/proc/self/ns/pid").map_or(0, |found| found.ino())
-    }
+/// Inode of the caller's pid namespace; 0 where `/proc` is missing.
+pub(crate) fn pid_namespace() -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self/ns/pid").map_or(0, |found| found.ino())
 }
 
-/// Field 22 of `/proc/self/stat`, counted behind the parenthesised name, which may itself hold blanks and parentheses.
-fn start_time() -> Option<u64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+/// Clock ticks between boot and the caller's start; 0 where `/proc` is missing.
+pub(crate) fn start_time() -> u64 {
+    // Field 22, counted behind the parenthesised name, which may itself hold blanks and parentheses.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let field = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19));
+    field.and_then(|field| field.parse().ok()).unwrap_or(0)
 }
 
 /// Nanoseconds of the monotonic clock.
