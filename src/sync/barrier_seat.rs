@@ -188,11 +188,6 @@ impl<H: Host, E, A: FnOnce() -> Result<(), E>> Round<'_, H, A> {
             }
             if patience.is_on_watch() && words.has_dead_member() {
                 words.break_at(key, Breakage::Died);
-            } else if words.is_full(self.place.index, key)
-                && let Some(outcome) = self.complete(key)
-            {
-                // Whoever came last was stopped before it could release anybody.
-                return outcome;
             } else if patience.is_over() && words.break_at(key, Breakage::TimedOut) {
                 return Err(BarrierError::TimedOut);
             }

@@ -9,7 +9,7 @@ use super::lock::{LockGuard, Parts};
 use super::lock_word::LockWord;
 use super::outcome::LockError;
 use super::wait::Patience;
-use super::waiters::{Entry, Full, Roll, Round, Unclaimed, Waiters};
+use super::waiters::{Entry, Full, Place, Roll, Round, Unclaimed, Waiters};
 use crate::atomic::{AtomicU32, Ordering};
 use crate::error::{Error, Result};
 use crate::participant::{
@@ -194,7 +194,7 @@ impl Condition {
     /// # Errors
     ///
     /// [`LockError::OwnerDied`] with the guard inside if the lock's last owner died or panicked, which ends the wait also without a
-    /// notification. [`LockError::Failed`] without the guard, the lock being released: [`Error::TooManyWaiters`],
+    /// notification; one that came goes to the next waiter, so look again at what you wait for. [`LockError::Failed`] without the guard, the lock being released: [`Error::TooManyWaiters`],
     /// [`Error::ReadOnly`], [`Error::Inherited`] for a forked child's copy of its parent's guard (which releases nothing), or the lock
     /// cannot be taken again.
     pub fn wait<G: ConditionGuard>(&self, guard: G) -> Result<G, LockError<G>> {
@@ -313,26 +313,24 @@ impl Condition {
             object: self.attached.object(),
             limit: self.entries.len() as u64,
         })?;
-        let lock = guard.suspend();
+        let mut lock = guard.suspend();
         let mut patience = Patience::new(host, &self.words.roll.watch, me, deadline);
         loop {
-            match waiters.wait(place, &mut patience, deadline) {
-                Round::Granted => break,
-                Round::Again => {}
-                Round::Idle if patience.is_over() => break,
-                Round::Idle if patience.is_on_watch() && G::holder_is_gone(&lock) => break,
-                Round::Idle => {}
+            let is_over = wait_in_line(&waiters, place, &mut patience, deadline, || G::holder_is_gone(&lock));
+            match G::resume(lock) {
+                // Somebody else has taken over from the dead holder.
+                Ok(guard) if !is_over && waiters.is_waiting(place) => lock = guard.suspend(),
+                Ok(guard) => {
+                    // With the lock held: a notification that came while it was awaited counts.
+                    let timed_out = !waiters.leave(place);
+                    return Ok((guard, WaitTimeoutResult { timed_out }));
+                }
+                Err(error) => {
+                    waiters.abandon(place);
+                    return Err(error);
+                }
             }
         }
-        drop(patience);
-        let outcome = G::resume(lock);
-        if let Err(LockError::Failed(_)) = outcome {
-            waiters.abandon(place);
-            return outcome.map(|guard| (guard, WaitTimeoutResult { timed_out: true }));
-        }
-        // With the lock held: a notification that came while it was awaited counts.
-        let timed_out = !waiters.leave(place);
-        outcome.map(|guard| (guard, WaitTimeoutResult { timed_out }))
     }
 
     fn wait_while_until<G: ConditionGuard>(
@@ -363,6 +361,24 @@ impl Condition {
 
     fn waiters<'a, H: Host>(&'a self, host: &'a H, me: u32) -> Waiters<'a, H> {
         Waiters { roll: &self.words.roll, entries: &self.entries, unclaimed: Unclaimed::Dropped, host, me }
+    }
+}
+
+/// Waits until the place is granted or the deadline has passed, or, with `false`, until the lock's holder is gone.
+fn wait_in_line<H: Host>(
+    waiters: &Waiters<'_, H>,
+    place: Place,
+    patience: &mut Patience<'_, H>,
+    deadline: Deadline,
+    holder_is_gone: impl Fn() -> bool,
+) -> bool {
+    loop {
+        match waiters.wait(place, patience, deadline) {
+            Round::Granted => return true,
+            Round::Idle if patience.is_over() => return true,
+            Round::Idle if patience.is_on_watch() && holder_is_gone() => return false,
+            Round::Idle | Round::Again => {}
+        }
     }
 }
 

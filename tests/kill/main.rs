@@ -15,9 +15,15 @@
 mod support;
 
 mod array;
+mod barrier;
+mod condition;
 mod create;
+mod event;
 mod join;
+mod latch;
+mod line;
 mod lock;
+mod once;
 mod rlock;
 mod semaphore;
 mod value;

@@ -201,6 +201,12 @@ impl<H: Host> Waiters<'_, H> {
         Round::Idle
     }
 
+    /// Whether the place was neither granted nor left.
+    pub(crate) fn is_waiting(&self, place: Place) -> bool {
+        let now = self.entries[place.index].state();
+        now.phase() == Phase::Waiting && now.is_of(place.claim)
+    }
+
     /// Leaves the place; `true` if it was granted, and the grant is consumed now.
     pub(crate) fn leave(&self, place: Place) -> bool {
         let entry = &self.entries[place.index];
