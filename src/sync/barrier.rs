@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::barrier_outcome::{BarrierError, BarrierWaitResult};
 use super::barrier_seat::{BarrierSeat, Inner};
-use super::barrier_word::{Head, Seat};
+use super::barrier_word::{BarrierHead, SeatWord};
 use crate::atomic::Ordering;
 use crate::error::{Error, Result};
 use crate::participant::{
@@ -232,11 +232,11 @@ impl Barrier {
 }
 
 /// The words of the barrier in `segment`.
-fn locate(segment: &Arc<Segment>) -> Result<(Shared<Head>, SharedSlice<Seat>)> {
-    let head: Shared<Head> = Shared::new(segment, 0)?;
+fn locate(segment: &Arc<Segment>) -> Result<(Shared<BarrierHead>, SharedSlice<SeatWord>)> {
+    let head: Shared<BarrierHead> = Shared::new(segment, 0)?;
     // Relaxed: written before the segment was published; checked against the body like any hostile number.
     let parties = head.parties.load(Ordering::Relaxed) as usize;
-    Ok((head, SharedSlice::new(segment, size_of::<Head>(), parties)?))
+    Ok((head, SharedSlice::new(segment, size_of::<BarrierHead>(), parties)?))
 }
 
 impl Builder<Barrier> {
@@ -292,7 +292,7 @@ impl Object for Barrier {
                 expected: format!("1 to {MOST}"),
             });
         }
-        Ok(Plan::whole(size_of::<Head>() + *parties as usize * size_of::<Seat>()))
+        Ok(Plan::whole(size_of::<BarrierHead>() + *parties as usize * size_of::<SeatWord>()))
     }
 
     fn expect() -> Expect {
@@ -301,7 +301,7 @@ impl Object for Barrier {
 
     fn initialise(body: &Body<'_>, parties: u32) -> Result<()> {
         // Relaxed: published with the segment.
-        Shared::<Head>::new(body.segment, 0)?.parties.store(parties, Ordering::Relaxed);
+        Shared::<BarrierHead>::new(body.segment, 0)?.parties.store(parties, Ordering::Relaxed);
         Ok(())
     }
 
@@ -323,8 +323,8 @@ impl serde::Serialize for Barrier {
 
 impl Inner {
     /// The words as whoever inspects them shall read them.
-    fn facts(head: &Head, seats: &[Seat]) -> RawFacts {
-        let members = seats.iter().filter_map(Seat::member).map(Fact::participant);
+    fn facts(head: &BarrierHead, seats: &[SeatWord]) -> RawFacts {
+        let members = seats.iter().filter_map(SeatWord::member).map(Fact::participant);
         vec![
             ("parties", Fact::Number(seats.len() as u64)),
             ("broken", head.breakage().map_or(Fact::Nothing, |why| Fact::Text(why.to_string()))),

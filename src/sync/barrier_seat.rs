@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::barrier_outcome::{BarrierError, BarrierWaitResult};
-use super::barrier_word::{Head, Key, NoSeat, Progress, Seat, Sitter, Words};
+use super::barrier_word::{BarrierHead, Key, NoSeat, Progress, SeatWord, Sitter, Words};
 use super::wait::Patience;
 use crate::atomic::{AtomicU64, Ordering};
 use crate::cause::Breakage;
@@ -19,8 +19,8 @@ use crate::time::Deadline;
 
 /// A barrier as the clones of one handle share it.
 pub(super) struct Inner {
-    pub(super) head: Shared<Head>,
-    pub(super) seats: SharedSlice<Seat>,
+    pub(super) head: Shared<BarrierHead>,
+    pub(super) seats: SharedSlice<SeatWord>,
     pub(super) attached: Attached,
     /// The seats that waits through this handle took without a guard, by their owner words; given up when the last clone goes.
     implied: Box<[AtomicU64]>,
@@ -58,7 +58,7 @@ struct Place {
 }
 
 impl Inner {
-    pub(super) fn new(head: Shared<Head>, seats: SharedSlice<Seat>, attached: Attached) -> Self {
+    pub(super) fn new(head: Shared<BarrierHead>, seats: SharedSlice<SeatWord>, attached: Attached) -> Self {
         let implied = seats.iter().map(|_| AtomicU64::new(0)).collect();
         Inner { head, seats, attached, implied }
     }

@@ -100,7 +100,7 @@ pub(super) enum Progress {
 #[derive(Debug)]
 #[cfg_attr(loom, derive(Default))]
 #[repr(C)]
-pub(super) struct Head {
+pub(super) struct BarrierHead {
     phase: AtomicU64,
     pub(super) sleepers: EventCount,
     /// The waiter that looks for the dead often.
@@ -111,13 +111,15 @@ pub(super) struct Head {
 }
 
 // SAFETY: (S6) atomics and words only, all-zero is valid, every pattern is some state.
-unsafe impl Word for Head {}
+unsafe impl Word for BarrierHead {}
+
+documented_layout!(BarrierHead { phase, sleepers, watch, parties, reserved });
 
 /// One party's line. All-zero: free.
 #[derive(Debug)]
 #[cfg_attr(loom, derive(Default))]
 #[repr(C)]
-pub(super) struct Seat {
+pub(super) struct SeatWord {
     owner: AtomicU64,
     arrival: AtomicU64,
     /// When it arrived: monotonic nanoseconds.
@@ -126,10 +128,16 @@ pub(super) struct Seat {
 }
 
 // SAFETY: (S6) atomics only, all-zero is valid, every pattern is some state.
-unsafe impl Word for Seat {}
+unsafe impl Word for SeatWord {}
+
+mod seat {
+    use super::*;
+
+    documented_layout!(SeatWord { owner, arrival, since, reserved });
+}
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Head>() == 64 && size_of::<Seat>() == 64);
+const _: () = assert!(size_of::<BarrierHead>() == 64 && size_of::<SeatWord>() == 64);
 
 /// A seat's owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -163,8 +171,8 @@ pub(super) enum NoSeat {
 /// A barrier as one participant uses it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Words<'a, H> {
-    pub(super) head: &'a Head,
-    pub(super) seats: &'a [Seat],
+    pub(super) head: &'a BarrierHead,
+    pub(super) seats: &'a [SeatWord],
     pub(super) host: &'a H,
     /// The calling process's id; 0 if it only looks.
     pub(super) me: u32,
@@ -225,7 +233,8 @@ impl<H: Host> Words<'_, H> {
     /// How many living members wait.
     pub(super) fn count_waiting(&self) -> usize {
         let Ok(key) = self.begin() else { return 0 };
-        let waits = |seat: &&Seat| seat.has_arrived(key) && !self.is_gone(Sitter(seat.owner.load(SeqCst)));
+        let waits =
+            |seat: &&SeatWord| seat.has_arrived(key) && !self.is_gone(Sitter(seat.owner.load(SeqCst)));
         self.seats.iter().filter(waits).count()
     }
 
@@ -345,7 +354,7 @@ impl<H: Host> Words<'_, H> {
     }
 }
 
-impl Head {
+impl BarrierHead {
     /// Why it is broken, if anybody has noticed.
     pub(super) fn breakage(&self) -> Option<Breakage> {
         Breakage::of(self.phase.load(SeqCst))
@@ -357,7 +366,7 @@ impl Head {
     }
 
     /// How many are here for the round that fills.
-    pub(super) fn count_arrived(&self, seats: &[Seat]) -> usize {
+    pub(super) fn count_arrived(&self, seats: &[SeatWord]) -> usize {
         let phase = self.phase.load(SeqCst);
         let key = Key(phase & !STATE);
         if Breakage::of(phase).is_some() {
@@ -368,7 +377,7 @@ impl Head {
     }
 }
 
-impl Seat {
+impl SeatWord {
     /// Whose it is; `None`: nobody's.
     pub(super) fn member(&self) -> Option<u32> {
         Some(Sitter(self.owner.load(SeqCst)).id()).filter(|id| *id != 0)

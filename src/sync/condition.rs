@@ -9,7 +9,7 @@ use super::lock::{LockGuard, Parts};
 use super::lock_word::LockWord;
 use super::outcome::LockError;
 use super::wait::Patience;
-use super::waiters::{Entry, Full, Place, Roll, Round, Unclaimed, Waiters};
+use super::waiters::{Full, Place, Roll, Round, Unclaimed, WaiterEntry, Waiters};
 use crate::atomic::{AtomicU32, Ordering};
 use crate::error::{Error, Result};
 use crate::participant::{
@@ -28,8 +28,8 @@ const MOST_WAITERS: u32 = 1 << 16;
 
 /// Waiting, under a lock, until somebody says that something has changed.
 ///
-/// A condition has a lock of its own ([`lock`](Condition::lock)), and its waiters may use any other [`Lock`](crate::Lock) instead, as
-/// long as all of them use the same. `wait` releases the lock and takes it again before it returns; a waiter returns if and only
+/// A condition has a lock of its own ([`lock`](Condition::lock)), and its waiters may use any other [`Lock`](crate::Lock) or
+/// [`RLock`](crate::RLock) instead, as long as all of them use the same. `wait` releases the lock and takes it again before it returns; a waiter returns if and only
 /// if it was notified, its timeout passed, or the lock's holder died. Waiters are served in the order in which they came, and
 /// [`notify(n)`](Condition::notify) wakes exactly n of them, or all if there are fewer. Notifying never waits for anybody, and
 /// is one load while nobody waits; a notification that finds no waiter is forgotten.
@@ -70,7 +70,7 @@ const MOST_WAITERS: u32 = 1 << 16;
 #[derive(Clone)]
 pub struct Condition {
     words: Shared<ConditionWords>,
-    entries: SharedSlice<Entry>,
+    entries: SharedSlice<WaiterEntry>,
     attached: Attached,
 }
 
@@ -100,6 +100,8 @@ struct ConditionWords {
 
 // SAFETY: (S6) atomics and words only, all-zero is valid, every pattern is some state; the length is checked at attach.
 unsafe impl Word for ConditionWords {}
+
+documented_layout!(ConditionWords { lock, roll, capacity, reserved });
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<ConditionWords>() == 64);
@@ -280,7 +282,7 @@ impl Condition {
 
     /// How many wait now. A hint: it may change at once, and the dead count until somebody notices.
     pub fn n_waiting(&self) -> usize {
-        Entry::count_waiting(&self.entries)
+        WaiterEntry::count_waiting(&self.entries)
     }
 
     /// The state of the condition in `segment`, for whoever inspects it.
@@ -288,7 +290,7 @@ impl Condition {
         let (words, entries) = locate(segment)?;
         Ok(vec![
             ("lock", Fact::Part(words.lock.facts())),
-            ("waiting", Entry::facts(&entries)),
+            ("waiting", WaiterEntry::facts(&entries)),
             ("room", Fact::Number(entries.len() as u64)),
         ])
     }
@@ -383,7 +385,7 @@ fn wait_in_line<H: Host>(
 }
 
 /// The words of the condition in `segment`.
-fn locate(segment: &Arc<Segment>) -> Result<(Shared<ConditionWords>, SharedSlice<Entry>)> {
+fn locate(segment: &Arc<Segment>) -> Result<(Shared<ConditionWords>, SharedSlice<WaiterEntry>)> {
     let words: Shared<ConditionWords> = Shared::new(segment, 0)?;
     // Relaxed: written before the segment was published; checked against the body like any hostile number.
     let capacity = words.capacity.load(Ordering::Relaxed) as usize;
@@ -443,7 +445,7 @@ impl Object for Condition {
                 expected: format!("1 to {MOST_WAITERS}"),
             });
         }
-        Ok(Plan::whole(size_of::<ConditionWords>() + *waiters as usize * size_of::<Entry>()))
+        Ok(Plan::whole(size_of::<ConditionWords>() + *waiters as usize * size_of::<WaiterEntry>()))
     }
 
     fn expect() -> Expect {

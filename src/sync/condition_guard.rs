@@ -1,13 +1,15 @@
 //! Guards that a condition gives up while its caller waits.
 
 use super::lock::{LockGuard, Parts};
-use super::outcome::LockError;
+use super::lock_word::Entry;
+use super::outcome::{LockError, OwnerDied};
+use super::rlock::{RLock, RLockGuard};
 use crate::error::{Error, Result};
 use crate::participant::{Fate, Host, sealed};
 use crate::time::Deadline;
 
 /// A guard with which [`Condition::wait`](crate::Condition::wait) can be called: that of a [`Lock`](crate::Lock), wherever
-/// it lies. Implemented by this crate's guards only.
+/// it lies, or of an [`RLock`](crate::RLock), of which the thread's levels are all left and entered again. Implemented by this crate's guards only.
 pub trait ConditionGuard: sealed::Sealed + Sized {
     #[doc(hidden)]
     type Suspended;
@@ -57,8 +59,59 @@ impl<'a> ConditionGuard for LockGuard<'a> {
     }
 
     fn holder_is_gone(suspended: &SuspendedLock<'a>) -> bool {
-        let Parts { word, attached } = suspended.0;
-        let holder = word.snapshot().holder;
-        holder != 0 && attached.member.host().fate(holder) == Fate::Gone
+        is_holder_gone(suspended.0)
     }
+}
+
+/// A re-entrant lock that a waiter will take again, as deep as it was.
+#[doc(hidden)]
+pub struct SuspendedRLock<'a> {
+    lock: &'a RLock,
+    depth: u32,
+}
+
+impl sealed::Sealed for RLockGuard<'_> {}
+
+impl<'a> ConditionGuard for RLockGuard<'a> {
+    type Suspended = SuspendedRLock<'a>;
+
+    fn check(&self) -> Result<()> {
+        let attached = &self.lock.attached;
+        if attached.member.me() == self.owner.id() {
+            Ok(())
+        } else {
+            Err(Error::Inherited { object: attached.object(), what: "guard" })
+        }
+    }
+
+    fn suspend(self) -> SuspendedRLock<'a> {
+        let lock = self.lock;
+        let depth = lock.word.suspend(lock.attached.member.host(), self.owner);
+        // Its level is left with all the others.
+        std::mem::forget(self);
+        SuspendedRLock { lock, depth }
+    }
+
+    fn resume(suspended: SuspendedRLock<'a>) -> Result<Self, LockError<Self>> {
+        let SuspendedRLock { lock, depth } = suspended;
+        let (owner, entry) = parts_of(lock).own(Deadline::Never, "lock it")?;
+        lock.word.resume(owner, depth);
+        match entry {
+            Entry::Clean => Ok(lock.guard(owner)),
+            Entry::Inconsistent(cause) => Err(LockError::OwnerDied(OwnerDied::new(lock.guard(owner), cause))),
+        }
+    }
+
+    fn holder_is_gone(suspended: &SuspendedRLock<'a>) -> bool {
+        is_holder_gone(parts_of(suspended.lock))
+    }
+}
+
+fn parts_of(lock: &RLock) -> Parts<'_> {
+    Parts { word: &lock.word.lock, attached: &lock.attached }
+}
+
+fn is_holder_gone(parts: Parts<'_>) -> bool {
+    let holder = parts.word.snapshot().holder;
+    holder != 0 && parts.attached.member.host().fate(holder) == Fate::Gone
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::event_word::EventWord;
 use super::wait::Patience;
-use super::waiters::{Entry, Full, Roll, Round, Unclaimed, Waiters};
+use super::waiters::{Full, Roll, Round, Unclaimed, WaiterEntry, Waiters};
 use crate::atomic::{AtomicU32, Ordering};
 use crate::error::{Error, Result};
 use crate::participant::{
@@ -56,7 +56,7 @@ const WAITERS: usize = 232;
 pub struct Event {
     words: Shared<EventWords>,
     /// The auto-reset event's waiters; empty with manual reset.
-    entries: SharedSlice<Entry>,
+    entries: SharedSlice<WaiterEntry>,
     attached: Attached,
 }
 
@@ -83,6 +83,8 @@ struct EventWords {
 
 // SAFETY: (S6) atomics and words only, all-zero is valid, every pattern is some state.
 unsafe impl Word for EventWords {}
+
+documented_layout!(EventWords { manual, roll, auto, reserved });
 
 impl Event {
     /// Options: space, lifetime, permissions, read-only.
@@ -251,7 +253,7 @@ impl Event {
             facts.push(("waiters", Fact::Flag(words.manual.has_sleepers())));
         } else {
             facts.push(("reset", Fact::Text("auto".into())));
-            facts.push(("waiting", Entry::facts(&entries)));
+            facts.push(("waiting", WaiterEntry::facts(&entries)));
         }
         Ok(facts)
     }
@@ -289,7 +291,7 @@ impl Event {
 }
 
 /// The words of the event in `segment`.
-fn locate(segment: &Arc<Segment>) -> Result<(Shared<EventWords>, SharedSlice<Entry>)> {
+fn locate(segment: &Arc<Segment>) -> Result<(Shared<EventWords>, SharedSlice<WaiterEntry>)> {
     let words: Shared<EventWords> = Shared::new(segment, 0)?;
     // Relaxed: written before the segment was published.
     let len = if words.auto.load(Ordering::Relaxed) == 1 { 1 + WAITERS } else { 0 };
@@ -298,7 +300,7 @@ fn locate(segment: &Arc<Segment>) -> Result<(Shared<EventWords>, SharedSlice<Ent
 
 /// Whether an event with these words is set.
 #[inline]
-fn is_set(words: &EventWords, entries: &[Entry]) -> bool {
+fn is_set(words: &EventWords, entries: &[WaiterEntry]) -> bool {
     match entries.first() {
         None => words.manual.look().is_set(),
         Some(signal) => signal.is_signal(),
@@ -380,7 +382,7 @@ impl Object for Event {
     fn plan(reset: &Reset) -> Result<Plan, PlanFault> {
         let table = match reset {
             Reset::Manual => 0,
-            Reset::Auto => (1 + WAITERS) * size_of::<Entry>(),
+            Reset::Auto => (1 + WAITERS) * size_of::<WaiterEntry>(),
         };
         Ok(Plan::whole(size_of::<EventWords>() + table))
     }

@@ -67,6 +67,8 @@ pub(crate) struct EventCount {
 // SAFETY: (S6) one atomic, all-zero is valid, every pattern is some state.
 unsafe impl Word for EventCount {}
 
+documented_layout!(EventCount { word });
+
 /// What the word was when a sleeper announced itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use = "announced sleepers cost every notifier a system call until somebody sleeps"]

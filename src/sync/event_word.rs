@@ -42,6 +42,8 @@ pub(crate) struct EventWord {
 // SAFETY: (S6) atomics and words only, all-zero is valid, every pattern is some state.
 unsafe impl Word for EventWord {}
 
+documented_layout!(EventWord { state, sleepers, reserved });
+
 /// A state that was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Seen(u64);

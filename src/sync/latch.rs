@@ -67,6 +67,8 @@ struct LatchWord {
 // SAFETY: (S6) atomics and words only, all-zero is valid, every pattern is some state.
 unsafe impl Word for LatchWord {}
 
+documented_layout!(LatchWord { count, sleepers, initial, reserved });
+
 impl LatchWord {
     /// Takes `by` off the count; tells what is left, or, as an error, that there is less than that.
     fn count_down(&self, host: &impl Host, by: u32) -> Result<u32, u32> {

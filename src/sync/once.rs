@@ -80,6 +80,8 @@ struct OnceWord {
 // SAFETY: (S6) atomics and words only, all-zero is valid, every pattern is some state.
 unsafe impl Word for OnceWord {}
 
+documented_layout!(OnceWord { lock, done, reserved });
+
 impl OnceWord {
     #[inline]
     fn is_done(&self) -> bool {

@@ -53,8 +53,8 @@ use crate::time::Deadline;
 /// ```
 #[derive(Clone)]
 pub struct RLock {
-    word: Shared<RLockWord>,
-    attached: Attached,
+    pub(super) word: Shared<RLockWord>,
+    pub(super) attached: Attached,
 }
 
 /// Holds an [`RLock`] one level deep until it is dropped; the last guard gives the lock back.
@@ -62,8 +62,8 @@ pub struct RLock {
 /// Bound to its thread. In a forked child the copy of a parent's guard is without effect.
 #[must_use = "the level is left at once if the guard is not kept"]
 pub struct RLockGuard<'a> {
-    lock: &'a RLock,
-    owner: Owner,
+    pub(super) lock: &'a RLock,
+    pub(super) owner: Owner,
     /// Whether the thread was unwinding already when it took the lock: then its panic is not this lock's.
     unwinding: bool,
     /// Guards stay on their thread: the owner is a thread.
@@ -226,7 +226,7 @@ impl RLock {
     }
 
     #[inline]
-    fn guard(&self, owner: Owner) -> RLockGuard<'_> {
+    pub(super) fn guard(&self, owner: Owner) -> RLockGuard<'_> {
         RLockGuard { lock: self, owner, unwinding: std::thread::panicking(), thread: PhantomData }
     }
 }

@@ -90,6 +90,20 @@ impl RLockWord {
         if depth & PANIC != 0 { self.lock.release_panicked(host, me) } else { self.lock.release(host, me) }
     }
 
+    /// Leaves all levels at once; tells how to [`resume`](Self::resume) them. The caller is the owner.
+    pub(super) fn suspend(&self, host: &impl Host, me: Owner) -> u32 {
+        let depth = self.depth.load(Relaxed);
+        self.owner.store(0, Relaxed);
+        self.lock.release(host, me);
+        depth
+    }
+
+    /// Notes the new owner, which has just taken `lock`, as deep in as it was.
+    pub(super) fn resume(&self, me: Owner, depth: u32) {
+        self.depth.store(depth, Relaxed);
+        self.owner.store(me.bits(), Relaxed);
+    }
+
     /// Declares what the lock protects consistent, panics of outer levels included; the caller is the owner.
     pub(super) fn make_consistent(&self) {
         self.depth.store(self.depth.load(Relaxed) & !PANIC, Relaxed);

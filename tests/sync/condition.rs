@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use procshare::{Cause, Condition, Error, Handle, Lock, LockError};
+use procshare::{Cause, Condition, Error, Handle, Lock, LockError, RLock};
 use procshare_harness::{Child, Page};
 
 use crate::support::{LIMIT, TestSpace, await_asleep, await_that, finish, guarded, kill};
@@ -171,6 +171,43 @@ fn over_a_lock_from_elsewhere_with_several_conditions() {
         assert_eq!(page.u64s()[0].load(SeqCst), 0);
         assert!(conditions[0].notify_one().unwrap());
         finish(waiters);
+    });
+}
+
+#[test]
+fn all_levels_of_an_rlock_are_left_and_entered_again() {
+    guarded(|| {
+        let lock = RLock::anonymous().unwrap();
+        let condition = condition();
+        let outer = [lock.lock().unwrap(), lock.lock().unwrap()];
+        let notifier = Child::fork(|| {
+            await_that(|| condition.n_waiting() == 1);
+            let _guard = lock.lock().unwrap();
+            assert!(condition.notify_one().unwrap());
+        });
+        let guard = condition.wait(lock.lock().unwrap()).unwrap();
+        assert_eq!(lock.depth(), 3);
+        finish([notifier]);
+        drop(guard);
+        let (guard, result) = condition.wait_timeout(lock.lock().unwrap(), SHORT).unwrap();
+        assert!(result.timed_out() && lock.depth() == 3);
+        drop((guard, outer));
+        assert_eq!((lock.depth(), lock.holder()), (0, None));
+
+        // The holder dies meanwhile: told, and as deep in as before.
+        let outer = lock.lock().unwrap();
+        let holder = Child::fork(|| {
+            await_that(|| condition.n_waiting() == 1);
+            std::mem::forget(lock.lock().unwrap());
+        });
+        match condition.wait(lock.lock().unwrap()) {
+            Err(LockError::OwnerDied(outcome)) => outcome.into_guard().make_consistent(),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(lock.depth(), 1);
+        drop(outer);
+        finish([holder]);
+        assert!(lock.try_lock().is_ok());
     });
 }
 

@@ -139,26 +139,29 @@ impl State {
 /// A place in the table. All-zero is free.
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct Entry {
+pub(crate) struct WaiterEntry {
     pub(super) word: AtomicU64,
     /// The waiter's ticket: the order of service. Written by the claimant only.
     pub(super) ticket: AtomicU64,
 }
 
 // SAFETY: (S6) atomics only, all-zero is valid, every pattern is some state.
-unsafe impl Word for Entry {}
+unsafe impl Word for WaiterEntry {}
 
-impl Entry {
+documented_layout!(WaiterEntry { word, ticket });
+
+impl WaiterEntry {
     /// How many wait in the table, dead ones included.
-    pub(crate) fn count_waiting(entries: &[Entry]) -> usize {
+    pub(crate) fn count_waiting(entries: &[WaiterEntry]) -> usize {
         entries.iter().filter(|entry| entry.state().phase() == Phase::Waiting).count()
     }
 
     /// Who waits, and whose grant is on its way, for whoever inspects the list.
-    pub(crate) fn facts(entries: &[Entry]) -> Fact<ParticipantId> {
+    pub(crate) fn facts(entries: &[WaiterEntry]) -> Fact<ParticipantId> {
         let at_work =
             |state: &State| matches!(state.phase(), Phase::Waiting | Phase::Granted) && state.id() != 0;
-        let ids = entries.iter().map(Entry::state).filter(at_work).map(|state| Fact::participant(state.id()));
+        let ids =
+            entries.iter().map(WaiterEntry::state).filter(at_work).map(|state| Fact::participant(state.id()));
         Fact::List(ids.collect())
     }
 

@@ -41,7 +41,7 @@ use crate::shm::view::Word;
 use crate::sync::wait::Patience;
 use crate::time::Deadline;
 
-pub(crate) use entry::Entry;
+pub(crate) use entry::WaiterEntry;
 
 /// What the waiters have in common. All-zero: nobody waits.
 #[derive(Debug)]
@@ -58,6 +58,8 @@ pub(crate) struct Roll {
 
 // SAFETY: (S6) atomics only, all-zero is valid, every pattern is some state.
 unsafe impl Word for Roll {}
+
+documented_layout!(Roll { next, used, watch, reserved });
 
 impl Roll {
     /// Whether nobody waits, for certain: one load.
@@ -81,7 +83,7 @@ pub(crate) enum Unclaimed {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiters<'a, H> {
     pub(crate) roll: &'a Roll,
-    pub(crate) entries: &'a [Entry],
+    pub(crate) entries: &'a [WaiterEntry],
     pub(crate) unclaimed: Unclaimed,
     pub(crate) host: &'a H,
     /// The calling process's id, not 0.
@@ -253,7 +255,7 @@ impl<H: Host> Waiters<'_, H> {
     }
 
     /// The entries that may be in use.
-    fn used(&self) -> &[Entry] {
+    fn used(&self) -> &[WaiterEntry] {
         // SeqCst: see the module. Cut to the table: the number comes from shared memory.
         let used = self.roll.used.load(SeqCst) as u32 as usize;
         &self.entries[..used.min(self.entries.len())]

@@ -1,7 +1,7 @@
 //! Granting, and passing on the grants of the dead.
 
 use super::entry::{Phase, State};
-use super::{Entry, Unclaimed, Waiters};
+use super::{Unclaimed, WaiterEntry, Waiters};
 use crate::atomic::Ordering::*;
 use crate::park::LowHalf;
 use crate::participant::{Fate, Host};
@@ -98,7 +98,7 @@ impl<H: Host> Waiters<'_, H> {
             Phase::Adopted => self.is_gone(signal.id()),
             _ => false,
         };
-        if is_left && Entry::count_waiting(self.used()) != 0 {
+        if is_left && WaiterEntry::count_waiting(self.used()) != 0 {
             self.pass_on(0, signal);
         }
     }
@@ -208,12 +208,12 @@ impl<H: Host> Waiters<'_, H> {
         }
     }
 
-    fn oldest_waiting(&self, bound: u64) -> Option<(&Entry, State)> {
+    fn oldest_waiting(&self, bound: u64) -> Option<(&WaiterEntry, State)> {
         self.oldest(bound, |state| state.phase() == Phase::Waiting)
     }
 
     /// The entry with the least ticket below `bound` among those that `wanted` approves.
-    fn oldest(&self, bound: u64, wanted: impl Fn(State) -> bool) -> Option<(&Entry, State)> {
+    fn oldest(&self, bound: u64, wanted: impl Fn(State) -> bool) -> Option<(&WaiterEntry, State)> {
         self.used()
             .iter()
             .map(|entry| (entry, entry.state()))
