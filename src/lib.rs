@@ -30,6 +30,7 @@
 //! | work, messages | [`Queue`] |
 //! | a turn | [`Lock`], [`LockArray`] |
 //! | a moment | [`Event`], [`Condition`], [`Barrier`], [`Latch`], [`Once`] |
+//! | whichever comes first | [`wait_any`] |
 //!
 //! All of them are made alike: `create(name, ..)`, `open(name)`, `open_or_create(name, ..)`, `anonymous(..)`, and a `builder()` for
 //! the [`Space`], the [`Lifetime`] and permissions. All handles are `Send + Sync + Clone`, and serialise as a [`Handle`] that
@@ -73,7 +74,9 @@ pub use data::{AdoptedList, AdoptedMemory, Item, RawBytes, ShareableList, Shared
 pub use data::{Array, ArrayGuard, ArrayInit, Value, ValueGuard, ValueInPlaceGuard};
 pub use data::{Atomic, AtomicArray, AtomicBits, AtomicContents, AtomicNumber, AtomicRef, AtomicValue};
 pub use error::{Error, Result};
-pub use participant::{Builder, Collected, Handle, Object, ParticipantId, Space, SpaceBuilder};
+pub use participant::{
+    Builder, Collected, Handle, Object, ParticipantId, ParticipantWatch, Space, SpaceBuilder,
+};
 pub use queue::{DEFAULT_QUEUE_CAPACITY, GetError, Peeked, PutError, Queue, Reservation};
 pub use shm::plain::Plain;
 pub use shm::{Kind, Lifetime};
@@ -84,6 +87,7 @@ pub use sync::{
 pub use sync::{BoundedSemaphore, PermitError, RLock, RLockGuard, Semaphore, SemaphorePermit};
 pub use sync::{Latch, Once, OnceState};
 pub use sync::{Lock, LockArray, LockError, LockGuard, LockRef, OwnerDied, ReleaseError};
+pub use sync::{Taken, Waitable, try_wait_any, wait_any, wait_any_timeout};
 #[doc(hidden)]
 pub use sys::simulation;
 pub use sys::{Trust, backend};

@@ -10,6 +10,7 @@ mod member;
 mod object;
 mod registry;
 mod space;
+mod watch;
 
 pub use builder::Builder;
 pub use facts::{Fact, Facts};
@@ -18,6 +19,7 @@ pub use handle::Handle;
 pub use id::ParticipantId;
 pub use object::Object;
 pub use space::{Space, SpaceBuilder};
+pub use watch::ParticipantWatch;
 
 pub(crate) use facts::{RawFacts, map_all as map_facts};
 pub(crate) use host::{Fate, Host};

@@ -5,11 +5,13 @@
 //! | [`stamp`] | the state of one slot, in one word |
 //! | [`ring`] | slots, locks of the two sides, who may do what when; knows bytes only |
 //! | [`wait`] | how callers wait |
+//! | [`ready`] | waiting for a queue among other things |
 //! | [`plain`], [`guards`] | `Queue<T>` and its in-place guards |
 
 mod error;
 mod guards;
 mod plain;
+mod ready;
 mod ring;
 mod stamp;
 mod wait;

@@ -361,6 +361,11 @@ fn timed_out(error: GetError) -> GetError {
 }
 
 impl<T: Plain> Queue<T> {
+    /// The ring below.
+    pub(super) fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
     #[inline]
     fn put_bytes(&self, items: &[u8], deadline: Deadline) -> Result<usize, NotPut> {
         let member = &self.ring.attached().member;

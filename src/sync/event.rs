@@ -169,10 +169,9 @@ impl Event {
     #[cold]
     fn set_slow(&self) -> Result<()> {
         let me = self.join("set it")?;
-        let host = self.attached.member.host();
-        match self.waiters(host, me) {
-            Some(waiters) => waiters.signal(),
-            None => self.words.manual.set(host),
+        match self.reset() {
+            Reset::Manual => self.words.manual.set(self.attached.member.host()),
+            Reset::Auto => self.waiters(me).signal(),
         }
         Ok(())
     }
@@ -194,11 +193,11 @@ impl Event {
     #[cold]
     fn clear_slow(&self) -> Result<()> {
         let me = self.join("clear it")?;
-        match self.waiters(self.attached.member.host(), me) {
-            Some(waiters) => {
-                waiters.take_signal();
+        match self.reset() {
+            Reset::Manual => self.words.manual.clear(),
+            Reset::Auto => {
+                self.waiters(me).take_signal();
             }
-            None => self.words.manual.clear(),
         }
         Ok(())
     }
@@ -265,28 +264,42 @@ impl Event {
         }
         let me = self.join("wait for it")?;
         let host = self.attached.member.host();
-        match self.waiters(host, me) {
-            None => Ok(self.words.manual.wait(host, before, deadline)),
-            Some(waiters) => wait_for_signal(&waiters, deadline).map_err(|Full| Error::TooManyWaiters {
-                object: self.attached.object(),
-                limit: WAITERS as u64,
-            }),
+        match self.reset() {
+            Reset::Manual => Ok(self.words.manual.wait(host, before, deadline)),
+            Reset::Auto => {
+                wait_for_signal(&self.waiters(me), deadline).map_err(|Full| self.too_many_waiters())
+            }
         }
     }
 
-    fn join(&self, action: &'static str) -> Result<u32> {
+    pub(super) fn too_many_waiters(&self) -> Error {
+        Error::TooManyWaiters { object: self.attached.object(), limit: WAITERS as u64 }
+    }
+
+    /// The words of the manual-reset event.
+    pub(super) fn manual(&self) -> &EventWord {
+        &self.words.manual
+    }
+
+    /// The calling process's id, 0 if it has none yet.
+    pub(super) fn me(&self) -> u32 {
+        self.attached.member.me()
+    }
+
+    pub(super) fn join(&self, action: &'static str) -> Result<u32> {
         self.attached.member.join(|| self.attached.object(), action)
     }
 
-    /// The auto-reset event's list.
-    fn waiters<'a, H: Host>(&'a self, host: &'a H, me: u32) -> Option<Waiters<'a, H>> {
-        (!self.entries.is_empty()).then(|| Waiters {
+    /// The auto-reset event's list, as the participant `me` uses it.
+    pub(super) fn waiters(&self, me: u32) -> Waiters<'_, impl Host> {
+        debug_assert!(!self.entries.is_empty(), "a manual-reset event has no list");
+        Waiters {
             roll: &self.words.roll,
             entries: &self.entries,
             unclaimed: Unclaimed::Kept,
-            host,
+            host: self.attached.member.host(),
             me,
-        })
+        }
     }
 }
 

@@ -46,7 +46,7 @@
 //! another waiter may have gone to sleep, whose announcement the clearing wipes out.
 
 use crate::atomic::{AtomicU32, Ordering::*};
-use crate::park::ALL;
+use crate::park::{ALL, AnyFutex, Expected};
 use crate::participant::Host;
 use crate::shm::view::Word;
 use crate::sync::wait::Patience;
@@ -104,6 +104,19 @@ impl EventCount {
         // SeqCst: pair ANNOUNCE; a change that the look missed was published before its notifier looked for SLEEPERS, which
         // stays set as long as the count does.
         self.word.load(SeqCst) == ticket.0
+    }
+
+    /// What a sleeper with this ticket sleeps on.
+    pub(crate) fn expect(&self, ticket: Ticket) -> Expected<'_> {
+        Expected { word: AnyFutex::Whole(&self.word), bits: ticket.0 }
+    }
+
+    /// Passes on a wake-up that may have been spent on the sleeper with this ticket, which does not use it: a notifier that
+    /// woke it changed the word first.
+    pub(crate) fn pass_on(&self, host: &impl Host, ticket: Ticket) {
+        if !self.is_current(ticket) {
+            self.notify(host, 1);
+        }
     }
 
     /// Outdates the tickets that are out, if any, and wakes nobody: for changes that matter to who looks at several words
@@ -269,6 +282,21 @@ mod tests {
             let mut patience = Patience::without_watch(&Threads, Deadline::Never);
             assert!(!count.wait(&mut patience, ticket), "the notification came");
         }
+    }
+
+    #[test]
+    fn who_does_not_use_a_wake_up_passes_it_on() {
+        let (count, log) = (EventCount::new(), log(5));
+        let ticket = count.prepare();
+        count.pass_on(&log, ticket);
+        assert!(log.wakes.borrow().is_empty(), "nobody was woken, so nothing is owed");
+        count.notify(&log, 1);
+        count.pass_on(&log, ticket);
+        assert_eq!(*log.wakes.borrow(), [1, 1]);
+        let _ = count.prepare();
+        count.notify_all(&log);
+        count.pass_on(&log, ticket);
+        assert_eq!(*log.wakes.borrow(), [1, 1, ALL], "all are awake");
     }
 
     #[test]

@@ -121,7 +121,13 @@ impl EventWord {
         self.sleepers.has_sleepers()
     }
 
-    fn happened_since(&self, before: Seen) -> bool {
+    /// What sleepers sleep on; look with [`happened_since`](Self::happened_since) after the announcement.
+    pub(crate) fn sleepers(&self) -> &EventCount {
+        &self.sleepers
+    }
+
+    /// Whether it is set or has been set since `before`.
+    pub(crate) fn happened_since(&self, before: Seen) -> bool {
         // SeqCst: pair ANNOUNCE; includes Acquire.
         let now = Seen(self.state.load(SeqCst));
         now.is_set() || now.sets() != before.sets()

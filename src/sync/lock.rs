@@ -153,7 +153,7 @@ impl<'a> Parts<'a> {
     }
 
     #[inline]
-    fn guard(self, owner: Owner, clean: bool) -> LockGuard<'a> {
+    pub(super) fn guard(self, owner: Owner, clean: bool) -> LockGuard<'a> {
         LockGuard { parts: self, owner, unwinding: std::thread::panicking(), clean, thread: PhantomData }
     }
 
@@ -284,7 +284,7 @@ impl Lock {
         Ok(Shared::<LockWord>::new(segment, 0)?.facts())
     }
 
-    fn parts(&self) -> Parts<'_> {
+    pub(super) fn parts(&self) -> Parts<'_> {
         Parts { word: &self.word, attached: &self.attached }
     }
 }

@@ -81,6 +81,10 @@ pub struct LockRef<'a> {
 }
 
 impl<'a> LockRef<'a> {
+    pub(super) fn parts(self) -> Parts<'a> {
+        self.parts
+    }
+
     /// Takes the lock, waiting as long as it takes.
     ///
     /// # Errors
@@ -308,6 +312,8 @@ impl Builder<LockArray> {
         self.anonymous_with(len)
     }
 }
+
+impl sealed::Sealed for LockRef<'_> {}
 
 impl fmt::Debug for LockRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,8 +25,8 @@
 
 use crate::atomic::{AtomicU32, AtomicU64, Ordering::*};
 use crate::cause::Cause;
-use crate::park::LowHalf;
-use crate::participant::{Fact, Host, RawFacts};
+use crate::park::{AnyFutex, Expected, LowHalf};
+use crate::participant::{Fact, Fate, Host, RawFacts};
 use crate::shm::view::Word;
 use crate::sync::wait::{Patience, Turn};
 use crate::time::Deadline;
@@ -184,6 +184,75 @@ impl LockWord {
                 Turn::Unknown => return Err(Fault::Unknown(holder(now))),
             }
         }
+    }
+
+    /// Takes the word if nobody has it; with `slept`, the caller may leave other sleepers behind.
+    pub(crate) fn acquire_free(&self, me: Owner, slept: bool) -> Option<Entry> {
+        let slept = if slept { WAITERS } else { 0 };
+        let mut now = self.word.load(Relaxed);
+        while now & OWNER == 0 {
+            let mine = now & (MARKS | WAITERS) | me.0 | slept;
+            // Acquire: pair LOCK.
+            match self.word.compare_exchange_weak(now, mine, Acquire, Relaxed) {
+                Ok(_) => return Some(entry(now)),
+                Err(found) => now = found,
+            }
+        }
+        None
+    }
+
+    /// Takes the word if nobody has it or its holder is gone; the error is a holder of whom nobody can tell.
+    pub(crate) fn acquire_gone(
+        &self,
+        host: &impl Host,
+        me: Owner,
+        slept: bool,
+    ) -> Result<Option<Entry>, u32> {
+        let now = self.word.load(Relaxed);
+        if now & OWNER == 0 {
+            return Ok(self.acquire_free(me, slept));
+        }
+        match host.fate(holder(now)) {
+            Fate::Alive => Ok(None),
+            Fate::Unknown => Err(holder(now)),
+            Fate::Gone => Ok(self.take_over(now, me).then_some(Entry::Inconsistent(Cause::Died))),
+        }
+    }
+
+    /// Announces a sleeper: what the [futex](Self::futex) holds from then on; `None` if nobody has the word.
+    pub(crate) fn announce(&self) -> Option<u32> {
+        let mut now = self.word.load(Relaxed);
+        while now & OWNER != 0 {
+            if now & WAITERS != 0 {
+                return Some(now as u32);
+            }
+            // Relaxed: as in `acquire_slow`.
+            match self.word.compare_exchange_weak(now, now | WAITERS, Relaxed, Relaxed) {
+                Ok(_) => return Some((now | WAITERS) as u32),
+                Err(found) => now = found,
+            }
+        }
+        None
+    }
+
+    /// Passes on a wake-up that may have been spent on a sleeper that does not take the word. Not needed while the word says
+    /// WAITERS: then the next release wakes somebody who still sleeps.
+    pub(crate) fn pass_on(&self, host: &impl Host) {
+        // Relaxed: the release that woke the caller had cleared WAITERS before, so only a later announcement is seen here.
+        if self.word.load(Relaxed) & WAITERS == 0 {
+            host.wake(&LowHalf(&self.word), 1);
+        }
+    }
+
+    /// What a sleeper sleeps on after it was [announced](Self::announce).
+    pub(crate) fn expect(&self, bits: u32) -> Expected<'_> {
+        Expected { word: AnyFutex::Low(&self.word), bits }
+    }
+
+    /// Whether `me` has it.
+    pub(crate) fn is_held_by(&self, me: Owner) -> bool {
+        // Relaxed: true only for what the caller itself wrote.
+        self.word.load(Relaxed) & OWNER == me.0
     }
 
     /// Takes the word from the owner in `seen`, which is gone; one of several who try wins.

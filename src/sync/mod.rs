@@ -11,6 +11,7 @@
 //! | [`Once`] | [`lock_word`], a flag | the next one does it, and is told |
 //! | [`RLock`] | [`rlock_word`] | the rules of [`Lock`]; the dead owner's depth is forgotten |
 //! | [`Semaphore`], [`BoundedSemaphore`] | [`semaphore_slots`], [`semaphore_bank`] | whoever lacks a permit frees the dead's |
+//! | [`wait_any`] | none: the objects' own | what was meant for the dead waiter goes to others |
 
 mod barrier;
 mod barrier_outcome;
@@ -36,6 +37,7 @@ mod semaphore_describe;
 mod semaphore_pool;
 mod semaphore_slots;
 mod wait;
+mod wait_any;
 mod waiters;
 
 #[cfg(all(loom, test))]
@@ -55,9 +57,11 @@ pub use outcome::{LockError, OwnerDied};
 pub use rlock::{RLock, RLockGuard};
 pub use semaphore::{PermitError, Semaphore, SemaphorePermit};
 pub use semaphore_bounded::BoundedSemaphore;
+pub use wait_any::{Taken, Waitable, try_wait_any, wait_any, wait_any_timeout};
 
-pub(crate) use event_count::EventCount;
+pub(crate) use event_count::{EventCount, Ticket};
 pub(crate) use lock::Parts;
 pub(crate) use lock_word::{Entry, LockWord, Owner};
 pub(crate) use semaphore_describe::describe_semaphore;
 pub(crate) use wait::{Patience, Turn};
+pub(crate) use wait_any::{Announced, Attempt, Begun, Look, Source};

@@ -206,12 +206,25 @@ impl RLock {
 
     #[cold]
     fn enter_slow(&self, deadline: Deadline) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
-        let parts = Parts { word: &self.word.lock, attached: &self.attached };
-        let (owner, entry) = parts.own(deadline, "lock it")?;
+        let (owner, entry) = self.parts().own(deadline, "lock it")?;
+        self.begin(owner, entry).map_err(LockError::OwnerDied)
+    }
+
+    /// The word of which the owner has it.
+    pub(super) fn parts(&self) -> Parts<'_> {
+        Parts { word: &self.word.lock, attached: &self.attached }
+    }
+
+    /// The guard of `owner`, which has just taken the word.
+    pub(super) fn begin(
+        &self,
+        owner: Owner,
+        entry: Entry,
+    ) -> Result<RLockGuard<'_>, OwnerDied<RLockGuard<'_>>> {
         self.word.begin(owner);
         match entry {
             Entry::Clean => Ok(self.guard(owner)),
-            Entry::Inconsistent(cause) => Err(LockError::OwnerDied(OwnerDied::new(self.guard(owner), cause))),
+            Entry::Inconsistent(cause) => Err(OwnerDied::new(self.guard(owner), cause)),
         }
     }
 

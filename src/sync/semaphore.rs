@@ -182,6 +182,10 @@ impl Semaphore {
         self.pool.words().available()
     }
 
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// The semaphore's address as data, for another process.
     pub fn handle(&self) -> Handle<Semaphore> {
         Handle::of(self)

@@ -140,6 +140,10 @@ impl BoundedSemaphore {
         self.pool.words().initial
     }
 
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// The semaphore's address as data, for another process.
     pub fn handle(&self) -> Handle<BoundedSemaphore> {
         Handle::of(self)

@@ -229,7 +229,7 @@ impl Pool {
 
     #[cold]
     fn acquire_slow(&self, deadline: Deadline) -> Result<SemaphorePermit<'_>> {
-        let me = self.attached.member.join(|| self.attached.object(), "acquire a permit")?;
+        let me = self.join()?;
         let place = match self.take(me, deadline)? {
             Some(place) => place,
             None if deadline == Deadline::Now => self.last_look(me)?.ok_or(Error::WouldBlock)?,
@@ -244,6 +244,36 @@ impl Pool {
             Err(Error::WouldBlock) => Err(Error::TimedOut),
             other => other,
         }
+    }
+
+    /// A permit, if one is free; the dead are not looked for.
+    pub(super) fn take_now(&self) -> Result<Option<SemaphorePermit<'_>>> {
+        let me = self.join()?;
+        Ok(self.take(me, Deadline::Now)?.map(|place| SemaphorePermit::new(self, me, place)))
+    }
+
+    /// A permit, if there is one, the dead's included.
+    pub(super) fn take_for_certain(&self) -> Result<Option<SemaphorePermit<'_>>> {
+        let me = self.join()?;
+        let place = match self.take(me, Deadline::Now)? {
+            None => self.last_look(me)?,
+            place => place,
+        };
+        Ok(place.map(|place| SemaphorePermit::new(self, me, place)))
+    }
+
+    /// Frees some permits of the dead; names an owner of whom nobody can tell.
+    pub(super) fn reclaim_some(&self) -> Result<Option<u32>> {
+        self.reclaim(self.join()?, INQUEST)
+    }
+
+    /// What is notified when a permit comes back.
+    pub(super) fn events(&self) -> &EventCount {
+        &self.words.head.events
+    }
+
+    fn join(&self) -> Result<u32> {
+        self.attached.member.join(|| self.attached.object(), "acquire a permit")
     }
 
     /// A free permit from wherever one lies.

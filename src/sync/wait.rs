@@ -19,7 +19,7 @@ const WATCH_SLICE_NS: u64 = 4_000_000;
 const REST_SLICE_NS: u64 = 64_000_000;
 
 /// How long "unknown" is taken for "alive" before a waiter complains.
-const UNKNOWN_NS: u64 = 5_000_000_000;
+pub(super) const UNKNOWN_NS: u64 = 5_000_000_000;
 
 /// What a waiter learnt from one round.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

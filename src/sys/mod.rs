@@ -8,6 +8,7 @@
 //! | `monotonic_ns`, `wall_ns` | clocks; the first never goes back |
 //! | `thread_token` | a number of the calling thread, not 0, never given twice within one process |
 //! | `futex_wait`, `futex_wake` | sleep while a word has a value; spurious returns allowed; EINTR handled inside |
+//! | `futex_wait_any` | sleep while each of at most `FUTEX_WAIT_ANY_MOST` words has its value; `false`, at once, where the system cannot |
 //! | `ProcessLock` | a lock that a forked child always finds free |
 //! | `Identity` | a number that reads 0 in a forked child |
 //! | `prepare_directory`, `list`, `free_bytes` | directories: made with the right mode, refused if somebody untrusted could have made them |
@@ -70,7 +71,7 @@ pub(crate) use imp::*;
 pub(crate) use process_info::ProcessInfo;
 pub(crate) use process_lock::ProcessLock;
 pub(crate) use thread::thread_token;
-pub(crate) use word::{Futex, LowHalf};
+pub(crate) use word::{AnyFutex, Expected, FUTEX_WAIT_ANY_MOST, Futex, LowHalf};
 
 /// Which backend this build shares memory with: `"linux"`, `"portable"` or `"heap"`.
 ///

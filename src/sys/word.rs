@@ -39,3 +39,45 @@ impl Futex for LowHalf<'_> {
         self.0.load(crate::atomic::Ordering::Acquire) as u32
     }
 }
+
+/// A word of either width, to name several in one list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum AnyFutex<'a> {
+    /// A 32-bit word.
+    Whole(&'a AtomicU32),
+    /// The low half of a 64-bit word.
+    Low(&'a AtomicU64),
+}
+
+impl Futex for AnyFutex<'_> {
+    fn address(&self) -> *const u32 {
+        match self {
+            AnyFutex::Whole(word) => word.address(),
+            AnyFutex::Low(word) => LowHalf(word).address(),
+        }
+    }
+
+    fn bits(&self) -> u32 {
+        match self {
+            AnyFutex::Whole(word) => word.bits(),
+            AnyFutex::Low(word) => LowHalf(word).bits(),
+        }
+    }
+}
+
+/// The most words that one thread sleeps on at once: what Linux takes.
+pub(crate) const FUTEX_WAIT_ANY_MOST: usize = 128;
+
+/// A word, and what it holds as long as there is nothing to wake up for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected<'a> {
+    pub(crate) word: AnyFutex<'a>,
+    pub(crate) bits: u32,
+}
+
+impl Expected<'_> {
+    /// Whether the word holds something else by now.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.word.bits() != self.bits
+    }
+}

@@ -8,3 +8,4 @@ mod once;
 mod rlock;
 mod semaphore;
 mod support;
+mod wait_any;

@@ -5,6 +5,7 @@ use core::mem::MaybeUninit;
 use super::super::stamp::{Stamp, State};
 use super::{NotTaken, Ring, Slot};
 use crate::atomic::Ordering::*;
+use crate::error::{Error, Result};
 use crate::participant::{Fate, Host};
 use crate::time::Deadline;
 
@@ -26,6 +27,38 @@ impl Ring {
         let count = outcome?;
         self.head.not_full.events.notify(self.attached.member.host(), count as u32);
         Ok(count)
+    }
+
+    /// Whether a `get` would return at once: an item is there, or the ring is closed and drained. With `thorough`, what the dead
+    /// left is looked at, too.
+    pub(in crate::queue) fn has_item(&self, thorough: bool) -> Result<bool> {
+        let take = &self.head.take;
+        if !thorough {
+            // Acquire: pair CONSUMED. The stamp of an older position than the head's is not an empty one.
+            let head = take.position.load(Acquire);
+            let stamp = self.stamp(head).load();
+            if stamp.is(State::Committed, head) {
+                return Ok(true);
+            }
+            if stamp.is(State::Empty, head) && take.returned.load(SeqCst) == 0 && !self.is_closed() {
+                return Ok(false);
+            }
+        }
+        let (owner, clean) = match self.enter(take, Deadline::Now, "get from it") {
+            // Somebody keeps the lock.
+            Err(Error::TimedOut | Error::WouldBlock) => return Ok(false),
+            entered => entered?,
+        };
+        if !clean {
+            take.returned.store(1, SeqCst);
+        }
+        let next = self.next();
+        self.leave(take, owner);
+        match next {
+            Ok(_) | Err(NotTaken::Closed) => Ok(true),
+            Err(NotTaken::Empty) => Ok(false),
+            Err(NotTaken::Failed(error)) => Err(error),
+        }
     }
 
     /// As `get`, with the take lock held.

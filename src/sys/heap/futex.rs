@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::clock::monotonic_ns;
-use crate::sys::Futex;
+use crate::sys::{Expected, Futex};
 
 /// Words share a bucket, never a wake-up.
 const BUCKETS: usize = 64;
@@ -48,6 +48,11 @@ pub(crate) fn futex_wait(word: &impl Futex, expected: u32, until_ns: u64) {
             return;
         }
     }
+}
+
+/// `false`: here one sleeps on one word only.
+pub(crate) fn futex_wait_any(_: &[Expected<'_>], _: u64) -> bool {
+    false
 }
 
 /// Wakes at most `count` sleepers of `word`, the longest asleep first, and tells how many there were.

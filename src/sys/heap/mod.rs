@@ -22,7 +22,7 @@ pub(crate) use checks::{
 };
 pub(crate) use clock::{monotonic_ns, random_u128, wall_ns};
 pub(crate) use file::{Draft, Region, attached, back, file_id, open, remove, remove_if_unattached};
-pub(crate) use futex::{futex_wait, futex_wake};
+pub(crate) use futex::{futex_wait, futex_wait_any, futex_wake};
 pub(crate) use identity::Identity;
 pub(crate) use seat::{Prober, Seat};
 pub(crate) use world::{collect_remains, default_root, free_bytes, is_remains, list, prepare_directory};

@@ -34,7 +34,7 @@ pub(crate) use file::{
     Draft, Region, back, collect_remains, file_id, is_remains, open, remove, remove_if_unattached,
 };
 pub(crate) use fork::watch_forks;
-pub(crate) use futex::{futex_wait, futex_wake};
+pub(crate) use futex::{futex_wait, futex_wait_any, futex_wake};
 pub(crate) use identity::Identity;
 pub(crate) use listing::list;
 pub(crate) use process::{monotonic_ns, pid_namespace, random_u128, start_time, user_id, wall_ns};

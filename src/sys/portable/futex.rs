@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::os;
-use crate::sys::Futex;
+use crate::sys::{Expected, Futex};
 
 /// The first nap; later ones double.
 const FIRST_NAP: Duration = Duration::from_micros(50);
@@ -22,6 +22,11 @@ pub(crate) fn futex_wait(word: &impl Futex, expected: u32, until_ns: u64) {
         os::nap(word, expected, nap.min(left));
         nap = (nap * 2).min(LONGEST_NAP);
     }
+}
+
+/// `false`: here one sleeps on one word only.
+pub(crate) fn futex_wait_any(_: &[Expected<'_>], _: u64) -> bool {
+    false
 }
 
 /// Tells the sleepers of `word` to look; 0, because it cannot be known how many there were.

@@ -63,7 +63,7 @@ pub(crate) use clock::{random_u128, wall_ns};
 pub(crate) use collect::{collect_remains, is_remains};
 pub(crate) use executable::executable;
 pub(crate) use file::{Draft, Region, attached, back, file_id, open, remove, remove_if_unattached};
-pub(crate) use futex::{futex_wait, futex_wake};
+pub(crate) use futex::{futex_wait, futex_wait_any, futex_wake};
 pub(crate) use identity::Identity;
 pub(crate) use os::{default_root, means_no_locks, monotonic_ns, user_id, watch_forks};
 pub(crate) use seat::{Prober, Seat};
