@@ -265,7 +265,7 @@ impl<H: Host> Waiters<'_, H> {
 impl<'a, H: Host> Waiters<'a, H> {
     /// Announces that the waiter is about to sleep, for whoever sleeps on other words too; `None` once the place was granted.
     pub(crate) fn park(&self, place: Place) -> Option<(&'a AtomicU64, u32)> {
-        let entry: &'a Entry = &self.entries[place.index];
+        let entry: &'a WaiterEntry = &self.entries[place.index];
         loop {
             let now = entry.state();
             if !self.is_waiting(place) {
