@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::ours::refused;
 use crate::contender::Contender;
 use crate::crew::{Seat, Share, Workers, crew};
 use crate::failure::{Failure, same};
 use crate::pthread;
 use crate::python::python;
-use crate::row::{Placement, Row};
+use crate::row::{OURS, Placement, Row};
 use crate::shared::{OwnLine, Shared};
 
 /// A barrier as the row sees it.
@@ -22,6 +23,7 @@ trait Rounds: Sized + Send + Sync + 'static {
 pub fn rows() -> Vec<Row> {
     let row = |id, title, parties| {
         Row::new(id, title, Placement::Apart(parties))
+            .with(rounds::<procshare::Barrier>(OURS, Workers::Processes))
             .with(rounds::<std::sync::Barrier>("std threads", Workers::Threads))
             .with(rounds::<pthread::Barrier>("pthread shared", Workers::Processes))
             .with(python("barrier"))
@@ -87,6 +89,16 @@ impl<B: Rounds> Track<B> {
             }
         }
         Ok(())
+    }
+}
+
+impl Rounds for procshare::Barrier {
+    fn new(parties: usize) -> Result<Self, Failure> {
+        Self::anonymous(parties as u32).map_err(refused)
+    }
+
+    fn wait(&self) -> Result<bool, Failure> {
+        Ok(self.wait().map_err(refused)?.is_leader())
     }
 }
 

@@ -1,13 +1,34 @@
 //! A condition nobody waits for: lock, change, notify one, unlock.
 
+use std::cell::Cell;
+
 use super::held;
+use super::ours::refused;
 use crate::contender::solo;
 use crate::failure::same;
 use crate::python::python;
-use crate::row::{Placement, Row};
+use crate::row::{OURS, Placement, Row};
 
 /// The rows of this file.
 pub fn rows() -> Vec<Row> {
+    let ours = solo(
+        OURS,
+        || Ok((procshare::Condition::anonymous().map_err(refused)?, Cell::new(0_u64), 0_u64)),
+        |(condition, counter, woken), ops| {
+            let mut somebody = 0;
+            for _ in 0..ops {
+                let _held = condition.lock().map_err(refused)?;
+                counter.set(counter.get() + 1);
+                somebody += u64::from(condition.notify_one().map_err(refused)?);
+            }
+            *woken += somebody;
+            Ok(())
+        },
+        |(_, counter, woken), total| {
+            same("counter", total, counter.get())?;
+            same("waiters woken", 0, *woken)
+        },
+    );
     let parking_lot = solo(
         "parking_lot",
         || Ok((parking_lot::Mutex::new(0_u64), parking_lot::Condvar::new(), 0_u64)),
@@ -41,6 +62,7 @@ pub fn rows() -> Vec<Row> {
     );
     vec![
         Row::new("condition", "Condition: lock and notify, nobody waits", Placement::Alone)
+            .with(ours)
             .with(parking_lot)
             .with(std)
             .with(python("condition"))

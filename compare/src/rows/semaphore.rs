@@ -1,15 +1,33 @@
 //! A semaphore of four permits: take one, give it back.
 
+use std::cell::Cell;
+
+use super::ours::refused;
 use crate::contender::solo;
 use crate::failure::same;
 use crate::pthread::Semaphore;
 use crate::python::python;
-use crate::row::{Placement, Row};
+use crate::row::{OURS, Placement, Row};
 
 const PERMITS: u32 = 4;
 
 /// The rows of this file.
 pub fn rows() -> Vec<Row> {
+    let ours = solo(
+        OURS,
+        || Ok((procshare::Semaphore::anonymous(PERMITS).map_err(refused)?, Cell::new(0_u64))),
+        |(semaphore, counter), ops| {
+            for _ in 0..ops {
+                let _permit = semaphore.acquire().map_err(refused)?;
+                counter.set(counter.get() + 1);
+            }
+            Ok(())
+        },
+        |(semaphore, counter), total| {
+            same("counter", total, counter.get())?;
+            same("permits left", PERMITS.into(), semaphore.available().into())
+        },
+    );
     let sem_t = solo(
         "sem_t",
         || Semaphore::new(PERMITS),
@@ -22,6 +40,7 @@ pub fn rows() -> Vec<Row> {
     );
     vec![
         Row::new("semaphore", "Semaphore: acquire and release", Placement::Alone)
+            .with(ours)
             .with(sem_t)
             .with(python("semaphore"))
             .goal(1.0, "sem_t")

@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use raw_sync::Timeout;
 use raw_sync::events::EventState;
 
+use super::ours::refused;
 use super::raw::RawEvent;
 use crate::contender::Contender;
 use crate::crew::{Seat, Share, Workers, crew};
 use crate::failure::{Failure, same};
 use crate::futex;
 use crate::processes::pipe;
-use crate::row::{Placement, Row};
+use crate::row::{OURS, Placement, Row};
 use crate::shared::{OwnLine, Shared};
 
 /// One way to pass the ball in both directions.
@@ -32,12 +33,14 @@ trait Ball: Sized + Send + Sync + 'static {
 pub fn rows() -> Vec<Row> {
     vec![
         Row::new("wakeup-apart", "Wake-up round trip, pinned apart", Placement::Apart(2))
+            .with(rally::<Ours>(OURS))
             .with(rally::<Spin>("pure spin"))
             .with(rally::<Busy>("raw_sync busy"))
             .with(rally::<Futex>("futex"))
             .with(rally::<Pipes>("pipe"))
             .goal(1.3, "pure spin"),
         Row::new("wakeup-same", "Wake-up round trip, same core", Placement::SameCore(2))
+            .with(rally::<Ours>(OURS))
             .with(rally::<Futex>("futex"))
             .with(rally::<Pipes>("pipe"))
             .goal(1.3, "futex"),
@@ -73,6 +76,26 @@ fn play<B: Ball>(court: &Court<B>, seat: Seat, rounds: u64) -> Result<(), Failur
     }
     court.got[side].store(before + rounds, Ordering::Relaxed);
     Ok(())
+}
+
+/// An event for each direction, cleared by whoever it woke; they carry no number, so the counts at the end are the only check.
+struct Ours([procshare::Event; 2]);
+
+impl Ball for Ours {
+    fn new() -> Result<Self, Failure> {
+        let event = || procshare::Event::anonymous().map_err(refused);
+        Ok(Self([event()?, event()?]))
+    }
+
+    fn hit(&self, side: usize, _: u32) -> Result<(), Failure> {
+        self.0[side].set().map_err(refused)
+    }
+
+    fn await_hit(&self, side: usize, _: u32) -> Result<(), Failure> {
+        let event = &self.0[1 - side];
+        event.wait().map_err(refused)?;
+        event.clear().map_err(refused)
+    }
 }
 
 /// The number each side hit last.
