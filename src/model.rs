@@ -37,8 +37,10 @@ struct State {
     /// Who sleeps, in the order of their coming.
     sleepers: Vec<Sleep>,
     /// Sleeps of which a slice ended since the last death.
-    ended: Vec<Sleep>,
+    slices: Vec<Sleep>,
     dead: Vec<u32>,
+    /// Fated participants that were not killed in time.
+    ended: Vec<u32>,
     /// Everything has been checked: the killed may unwind.
     over: bool,
 }
@@ -47,7 +49,7 @@ struct State {
 #[derive(Default)]
 pub(crate) struct World {
     state: Mutex<State>,
-    /// One for each participant, and one for the killed.
+    /// One for each participant, and one for the ends of threads and of the model.
     alarms: [Condvar; MOST + 1],
 }
 
@@ -171,22 +173,43 @@ impl World {
             DOOM.with(|own| *own.borrow_mut() = Some(doom));
             let lived = catch_unwind(AssertUnwindSafe(|| life(&world.participant(id))));
             DOOM.with(|own| *own.borrow_mut() = None);
-            if let Err(reason) = lived
-                && !reason.is::<Killed>()
-            {
-                resume_unwind(reason);
+            match lived {
+                Ok(()) => {
+                    world.state.lock().expect("no panic under it").ended.push(id);
+                    world.alarms[MOST].notify_all();
+                }
+                Err(reason) if reason.is::<Killed>() => {}
+                Err(reason) => resume_unwind(reason),
             }
         });
+    }
+
+    /// Declares a participant without a thread dead.
+    pub(crate) fn kill(&self, id: u32) {
+        self.bury(&mut self.state.lock().expect("no panic under it"), id);
+    }
+
+    /// Waits until the fated thread `id` has been killed or has ended.
+    pub(crate) fn await_end(&self, id: u32) {
+        let mut state = self.state.lock().expect("no panic under it");
+        while !state.dead.contains(&id) && !state.ended.contains(&id) {
+            state = self.alarms[MOST].wait(state).expect("no panic under it");
+        }
+    }
+
+    fn bury(&self, state: &mut State, id: u32) {
+        state.dead.push(id);
+        state.slices = std::mem::take(&mut state.sleepers);
+        for sleep in &state.slices {
+            self.alarms[sleep.id as usize - 1].notify_all();
+        }
+        self.alarms[MOST].notify_all();
     }
 
     /// The end of the calling thread, until the model is over.
     fn die(&self, id: u32) {
         let mut state = self.state.lock().expect("no panic under it");
-        state.dead.push(id);
-        state.ended = std::mem::take(&mut state.sleepers);
-        for sleep in &state.ended {
-            self.alarms[sleep.id as usize - 1].notify_all();
-        }
+        self.bury(&mut state, id);
         while !state.over {
             state = self.alarms[MOST].wait(state).expect("no panic under it");
         }
@@ -249,8 +272,8 @@ impl Participant {
             return;
         }
         let sleep = Sleep { id: self.id, address: word.address().addr(), expected };
-        if !state.dead.is_empty() && !state.ended.contains(&sleep) {
-            state.ended.push(sleep);
+        if !state.dead.is_empty() && !state.slices.contains(&sleep) {
+            state.slices.push(sleep);
             return;
         }
         state.sleepers.push(sleep);

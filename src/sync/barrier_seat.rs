@@ -52,9 +52,9 @@ pub struct BarrierSeat {
 
 /// Which seat, and whose.
 #[derive(Clone, Copy)]
-struct Place {
-    index: usize,
-    sitter: Sitter,
+pub(super) struct Place {
+    pub(super) index: usize,
+    pub(super) sitter: Sitter,
 }
 
 impl Inner {
@@ -153,16 +153,16 @@ impl Inner {
 }
 
 /// One party's part in one round.
-struct Round<'a, H, A> {
-    words: &'a Words<'a, H>,
-    place: Place,
-    deadline: Deadline,
-    action: Option<A>,
+pub(super) struct Round<'a, H, A> {
+    pub(super) words: &'a Words<'a, H>,
+    pub(super) place: Place,
+    pub(super) deadline: Deadline,
+    pub(super) action: Option<A>,
 }
 
 impl<H: Host, E, A: FnOnce() -> Result<(), E>> Round<'_, H, A> {
     /// Arrives and waits; tells whether the caller released the others.
-    fn run(mut self) -> Result<bool, BarrierError<E>> {
+    pub(super) fn run(mut self) -> Result<bool, BarrierError<E>> {
         let words = self.words;
         let key = words.begin().map_err(BarrierError::Broken)?;
         words.arrive(self.place.index, key);

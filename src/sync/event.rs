@@ -321,7 +321,7 @@ fn is_set(words: &EventWords, entries: &[WaiterEntry]) -> bool {
 }
 
 /// Takes the signal, or waits for one.
-fn wait_for_signal<H: Host>(waiters: &Waiters<'_, H>, deadline: Deadline) -> Result<bool, Full> {
+pub(super) fn wait_for_signal<H: Host>(waiters: &Waiters<'_, H>, deadline: Deadline) -> Result<bool, Full> {
     if waiters.take_signal() {
         return Ok(true);
     }

@@ -55,9 +55,10 @@ pub struct Latch {
 /// Release, so the last one passes on what the others published (a release sequence), and `wait` loads with Acquire. SeqCst
 /// on both sides: pair ANNOUNCE of the event count.
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
-struct LatchWord {
-    count: AtomicU32,
+pub(super) struct LatchWord {
+    pub(super) count: AtomicU32,
     sleepers: EventCount,
     /// What it began with, for display. Written once, before the latch is published.
     initial: AtomicU32,
@@ -71,7 +72,7 @@ documented_layout!(LatchWord { count, sleepers, initial, reserved });
 
 impl LatchWord {
     /// Takes `by` off the count; tells what is left, or, as an error, that there is less than that.
-    fn count_down(&self, host: &impl Host, by: u32) -> Result<u32, u32> {
+    pub(super) fn count_down(&self, host: &impl Host, by: u32) -> Result<u32, u32> {
         let mut now = self.count.load(Relaxed);
         loop {
             let left = now.checked_sub(by).ok_or(now)?;
@@ -93,7 +94,7 @@ impl LatchWord {
     }
 
     /// Waits until it is open; `false`: the deadline passed.
-    fn wait(&self, host: &impl Host, deadline: Deadline) -> bool {
+    pub(super) fn wait(&self, host: &impl Host, deadline: Deadline) -> bool {
         let mut patience = Patience::without_watch(host, deadline);
         loop {
             if self.is_open() {

@@ -1,4 +1,8 @@
 //! Models of the words of this room; see `crate::model`.
 
+mod barrier;
 mod event_count;
+mod events;
 mod lock_word;
+mod semaphore;
+mod waiters;

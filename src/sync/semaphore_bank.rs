@@ -32,6 +32,7 @@ const ONE: u64 = 1 << 30;
 
 /// What the bank's figures are. All-zero: an empty bank.
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub(super) struct BankWord {
     lock: LockWord,

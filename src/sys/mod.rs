@@ -95,6 +95,12 @@ pub(crate) fn backend_name(code: u32) -> Option<&'static str> {
 /// backend recognises whose it is.
 pub(crate) const FRONT: usize = 256;
 
+/// In a model time stands still: no interleaving may depend on the clock.
+#[cfg(loom)]
+pub(crate) fn monotonic_ns() -> u64 {
+    1
+}
+
 /// Who may enter a space's directory, and with which rights its files are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]

@@ -138,6 +138,7 @@ impl State {
 
 /// A place in the table. All-zero is free.
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub(crate) struct WaiterEntry {
     pub(super) word: AtomicU64,

@@ -45,6 +45,7 @@ pub(crate) use entry::WaiterEntry;
 
 /// What the waiters have in common. All-zero: nobody waits.
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub(crate) struct Roll {
     /// The next ticket or grant number.
