@@ -6,13 +6,13 @@ use crate::cause::Breakage;
 use crate::model::{Guarded, Participant, World, explore, join, kill_at_every_step};
 use crate::sync::barrier_outcome::BarrierError;
 use crate::sync::barrier_seat::{Place, Round};
-use crate::sync::barrier_word::{Head, Seat, Sitter, Words};
+use crate::sync::barrier_word::{BarrierHead, SeatWord, Sitter, Words};
 use crate::time::Deadline;
 
 /// A barrier, and what each party writes before it waits.
 struct Meeting {
-    head: Head,
-    seats: Vec<Seat>,
+    head: BarrierHead,
+    seats: Vec<SeatWord>,
     notes: Vec<Guarded<u32>>,
 }
 
@@ -20,8 +20,8 @@ impl Meeting {
     /// A barrier at which the participants from 1 on have their seats.
     fn of(world: &Arc<World>, parties: u32) -> Rc<Self> {
         let meeting = Meeting {
-            head: Head::default(),
-            seats: (0..parties).map(|_| Seat::default()).collect(),
+            head: BarrierHead::default(),
+            seats: (0..parties).map(|_| SeatWord::default()).collect(),
             notes: (0..parties).map(|_| Guarded::default()).collect(),
         };
         for id in 1..=parties {

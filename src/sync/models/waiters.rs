@@ -5,13 +5,13 @@ use std::sync::Arc;
 use crate::model::{Participant, World, explore, join, kill_at_every_step};
 use crate::sync::event::wait_for_signal;
 use crate::sync::wait::Patience;
-use crate::sync::waiters::{Entry, Place, Roll, Round, Unclaimed, Waiters};
+use crate::sync::waiters::{Place, Roll, Round, Unclaimed, WaiterEntry, Waiters};
 use crate::time::Deadline;
 
 /// A list of waiters.
 struct List {
     roll: Roll,
-    entries: [Entry; 3],
+    entries: [WaiterEntry; 3],
     unclaimed: Unclaimed,
 }
 
@@ -207,6 +207,6 @@ fn a_signal_reaches_one_of_two_waiters_and_the_next_the_other() {
 
 impl List {
     fn is_waiting(&self, index: usize) -> bool {
-        Entry::count_waiting(&self.entries[index..=index]) == 1
+        WaiterEntry::count_waiting(&self.entries[index..=index]) == 1
     }
 }
