@@ -84,9 +84,10 @@ pub use sync::{
     Barrier, BarrierError, BarrierSeat, BarrierWaitResult, Condition, ConditionGuard, Event, Reset,
     WaitTimeoutResult,
 };
-pub use sync::{BoundedSemaphore, PermitError, RLock, RLockGuard, Semaphore, SemaphorePermit};
+pub use sync::{BoundedSemaphore, PermitError, Semaphore, SemaphorePermit};
 pub use sync::{Latch, Once, OnceState};
 pub use sync::{Lock, LockArray, LockError, LockGuard, LockRef, OwnerDied, ReleaseError};
+pub use sync::{RLock, RLockGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use sync::{Taken, Waitable, try_wait_any, wait_any, wait_any_timeout};
 #[doc(hidden)]
 pub use sys::simulation;

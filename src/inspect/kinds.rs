@@ -17,7 +17,9 @@ use crate::error::Result;
 use crate::participant::RawFacts;
 use crate::shm::Kind;
 use crate::shm::segment::Segment;
-use crate::sync::{Barrier, Condition, Event, Latch, Lock, LockArray, Once, RLock, describe_semaphore};
+use crate::sync::{
+    Barrier, Condition, Event, Latch, Lock, LockArray, Once, RLock, RwLock, describe_semaphore,
+};
 
 /// How a segment of some kind tells its state.
 type Describe = fn(&Arc<Segment>) -> Result<RawFacts>;
@@ -39,6 +41,7 @@ pub(super) fn describer(kind: Kind) -> Option<Describe> {
         Kind::AtomicArray => Some(data::describe_atomic_array),
         Kind::ShareableList => Some(data::describe_shareable_list),
         Kind::RLock => Some(RLock::describe),
+        Kind::RwLock => Some(RwLock::describe),
         Kind::Semaphore | Kind::BoundedSemaphore => Some(describe_semaphore),
         Kind::SharedMemory | Kind::Registry => None,
     }

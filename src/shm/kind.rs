@@ -56,6 +56,8 @@ kinds! {
     ShareableList = 8, "ShareableList";
     /// [`RLock`](crate::RLock).
     RLock = 9, "RLock";
+    /// [`RwLock`](crate::RwLock).
+    RwLock = 10, "RwLock";
     /// [`Semaphore`](crate::Semaphore).
     Semaphore = 11, "Semaphore";
     /// [`BoundedSemaphore`](crate::BoundedSemaphore).

@@ -367,6 +367,47 @@ impl LockWord {
             .map_err(|now| if now & OWNER == 0 { NotReleased::NotHeld } else { NotReleased::HeldByGuard })
     }
 
+    /// Whether it is free, in good order, and nobody waits for it.
+    #[inline]
+    pub(crate) fn is_clean_and_free(&self) -> bool {
+        // SeqCst, which includes Acquire (pair LOCK): for who announces itself elsewhere before it looks here.
+        self.word.load(SeqCst) == 0
+    }
+
+    /// Waits one turn for the holder to leave the word, on behalf of `me`, who does not take it. Whoever is woken here and goes
+    /// its way must wake the others: a release wakes one.
+    pub(crate) fn wait_turn<H: Host>(
+        &self,
+        patience: &mut Patience<'_, H>,
+        me: Owner,
+        deadline: Deadline,
+    ) -> Result<Turn, Fault> {
+        let now = self.word.load(Relaxed);
+        if now & OWNER == 0 {
+            return Ok(Turn::Again);
+        }
+        if now & OWNER == me.0 && deadline != Deadline::Now {
+            return Err(Fault::Deadlock);
+        }
+        if patience.spin() {
+            return Ok(Turn::Again);
+        }
+        let turn = if deadline == Deadline::Now {
+            patience.look_at(holder(now))
+        } else {
+            // Relaxed: the announcement orders nothing; `release` sees it because it changes the word it compares.
+            if now & WAITERS == 0 && self.word.compare_exchange(now, now | WAITERS, Relaxed, Relaxed).is_err()
+            {
+                return Ok(Turn::Again);
+            }
+            patience.sleep(&LowHalf(&self.word), (now | WAITERS) as u32, holder(now))
+        };
+        match turn {
+            Turn::Unknown => Err(Fault::Unknown(holder(now))),
+            turn => Ok(turn),
+        }
+    }
+
     /// What its waiters sleep on.
     pub(crate) fn futex(&self) -> LowHalf<'_> {
         LowHalf(&self.word)

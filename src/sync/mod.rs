@@ -10,6 +10,7 @@
 //! | [`Latch`] | a count | it counted down, or it did not |
 //! | [`Once`] | [`lock_word`], a flag | the next one does it, and is told |
 //! | [`RLock`] | [`rlock_word`] | the rules of [`Lock`]; the dead owner's depth is forgotten |
+//! | [`RwLock`] | [`rwlock_word`] | dead readers are struck out; a dead writer as with [`Lock`] |
 //! | [`Semaphore`], [`BoundedSemaphore`] | [`semaphore_slots`], [`semaphore_bank`] | whoever lacks a permit frees the dead's |
 //! | [`wait_any`] | none: the objects' own | what was meant for the dead waiter goes to others |
 
@@ -30,6 +31,9 @@ mod once;
 mod outcome;
 mod rlock;
 mod rlock_word;
+mod rwlock;
+mod rwlock_guards;
+mod rwlock_word;
 mod semaphore;
 mod semaphore_bank;
 mod semaphore_bounded;
@@ -55,6 +59,8 @@ pub use lock_array::{LockArray, LockRef};
 pub use once::{Once, OnceState};
 pub use outcome::{LockError, OwnerDied};
 pub use rlock::{RLock, RLockGuard};
+pub use rwlock::RwLock;
+pub use rwlock_guards::{RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{PermitError, Semaphore, SemaphorePermit};
 pub use semaphore_bounded::BoundedSemaphore;
 pub use wait_any::{Taken, Waitable, try_wait_any, wait_any, wait_any_timeout};

@@ -96,6 +96,11 @@ impl<'a, H: Host> Patience<'a, H> {
         self.on_watch
     }
 
+    /// Whether this waiter has been asleep.
+    pub(crate) fn has_slept(&self) -> bool {
+        self.slice_ns != FIRST_SLICE_NS
+    }
+
     /// Whether the deadline has passed.
     pub(crate) fn is_over(&self) -> bool {
         self.deadline.is_over()

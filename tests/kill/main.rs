@@ -25,5 +25,6 @@ mod line;
 mod lock;
 mod once;
 mod rlock;
+mod rwlock;
 mod semaphore;
 mod value;

@@ -29,7 +29,13 @@ kill_tests! {
     forget_from_the_bank: Alone;
     release_to_slots_and_bank: Alone;
     reclaim_from_the_bank: Chain;
-    take_turns_at_the_bank: Pair;
+    take_turns_at_the_bank: Alone;
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn take_turns_at_the_bank_in_pairs() {
+    crate::support::at_every_instruction(&take_turns_at_the_bank(), crate::support::Together::Pair);
 }
 
 type BoundedWorld = World<BoundedSemaphore>;
@@ -40,6 +46,9 @@ const GO: usize = 0;
 const INSIDE: usize = 1;
 
 const SOON: Duration = Duration::from_secs(5);
+
+/// Where the word is that says who is on watch.
+const WATCH: u64 = 4;
 
 /// Permits in slots; the others lie in the bank.
 const SLOTTED: u32 = 256;
@@ -78,6 +87,7 @@ fn all_out(name: &'static str, permits: u32) -> impl Fn() -> BoundedWorld {
         for _ in 0..permits {
             world.object.acquire().unwrap().forget();
         }
+        world.occupy_watch(WATCH);
         world
     }
 }
@@ -378,6 +388,11 @@ fn turns<P: Permits + 'static>(
     name: &'static str,
     world: impl Fn() -> World<P> + 'static,
 ) -> Scenario<'static, World<P>> {
+    let world = move || {
+        let world = world();
+        world.occupy_watch(WATCH);
+        world
+    };
     let mut scenario = Scenario::new(name, world);
     for (who, contender) in [(1, "first"), (2, "second")] {
         scenario = scenario.prepared(contender, move |world, stage| {

@@ -62,6 +62,15 @@ impl<O> World<O> {
         bytes
     }
 
+    /// Puts the test process, which lives and never looks, on watch: the word at `at` in the body says who looks for the dead
+    /// often. The others then sleep long enough to be seen asleep, however slowly they are stepped.
+    pub(crate) fn occupy_watch(&self, at: u64) {
+        use std::os::unix::fs::FileExt as _;
+        let me = self.space.join().unwrap().to_bits();
+        let file = std::fs::File::options().write(true).open(self.dir.join("it")).unwrap();
+        file.write_all_at(&me.to_ne_bytes(), HEADER + at).unwrap();
+    }
+
     /// A word for notes.
     pub(crate) fn word(&self, index: usize) -> &AtomicU64 {
         &self.page.u64s()[index]

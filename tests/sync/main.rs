@@ -6,6 +6,7 @@ mod event;
 mod latch;
 mod once;
 mod rlock;
+mod rwlock;
 mod semaphore;
 mod support;
 mod wait_any;
