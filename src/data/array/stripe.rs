@@ -95,7 +95,10 @@ impl Stripe {
         // Only WAITERS can have joined while the stripe is the caller's, so nothing needs to be compared.
         // Release: pair STRIPE; the next owner, claimer and reader see what was written.
         let was = self.word.swap(0, Release);
-        debug_assert_eq!(was & !WAITERS, taken.0, "only its owner gives a stripe back");
+        // In the models only: elsewhere a hostile program may have written the word.
+        if cfg!(any(loom, test)) {
+            assert_eq!(was & !WAITERS, taken.0, "only its owner gives a stripe back");
+        }
         if was != taken.0 {
             self.wake_all(host);
         }

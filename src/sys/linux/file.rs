@@ -223,13 +223,21 @@ pub(super) fn open_regular(path: &Path, access: Access) -> io::Result<OwnedFd> {
         Access::ReadOnly => libc::O_RDONLY,
         Access::ReadWrite => libc::O_RDWR,
     };
-    let fd = open_fd(path, flags | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0)?;
+    let not_regular = |error: io::Error| match error.raw_os_error() {
+        Some(libc::ELOOP) => io::Error::new(io::ErrorKind::InvalidData, "a symbolic link"),
+        Some(libc::EISDIR) => io::Error::new(io::ErrorKind::InvalidData, "a directory"),
+        Some(libc::ENXIO) => io::Error::new(io::ErrorKind::InvalidData, "a socket or device"),
+        _ => error,
+    };
+    let fd = open_fd(path, flags | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0).map_err(not_regular)?;
     let found = stat_fd(fd.as_raw_fd())?;
-    if found.st_mode & libc::S_IFMT == libc::S_IFREG {
-        Ok(fd)
-    } else {
-        Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"))
-    }
+    let found = match found.st_mode & libc::S_IFMT {
+        libc::S_IFREG => return Ok(fd),
+        libc::S_IFDIR => "a directory",
+        libc::S_IFIFO => "a pipe",
+        _ => "a device",
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidData, found))
 }
 
 /// `open` with close-on-exec and the EINTR loop.
