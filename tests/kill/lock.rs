@@ -19,6 +19,7 @@ kill_tests! {
     hand_over: Alone;
     release: Alone;
     critical_sections: Pair;
+    critical_sections_after_a_death: Pair;
 }
 
 type LockWorld = World<Lock>;
@@ -29,6 +30,8 @@ const REPAIRING: usize = 1;
 const INSIDE: usize = 2;
 const GO: usize = 3;
 const TURNS: usize = 4;
+const DEATHS: usize = 5;
+const TOLD: usize = 6;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -295,19 +298,21 @@ fn release() -> Scenario<'static, LockWorld> {
 
 /// Two contenders, one frozen or dead anywhere: never two of them inside.
 fn critical_sections() -> Scenario<'static, LockWorld> {
-    let turn = |world: &LockWorld| {
-        let (got, guard) = acquire(world.object.lock()).unwrap();
-        if got == Got::Died {
-            world.word(INSIDE).store(0, SeqCst);
-            guard.make_consistent();
-        }
-        assert_eq!(world.word(INSIDE).swap(1, SeqCst), 0, "two inside");
-        let turns = world.word(TURNS).load(SeqCst);
-        world.word(TURNS).store(turns + 1, SeqCst);
-        world.word(INSIDE).store(0, SeqCst);
-        drop(guard);
-    };
-    let mut scenario = Scenario::new("critical sections", world("sections"));
+    sections("critical sections", world("sections"))
+}
+
+/// The same when both begin with the recovery of a dead owner's lock: only one of them recovers.
+fn critical_sections_after_a_death() -> Scenario<'static, LockWorld> {
+    sections("critical sections after a death", || {
+        let world = World::new("sections-after", lock_in);
+        die_after(|| std::mem::forget(world.object.lock().unwrap()));
+        world.word(DEATHS).store(1, SeqCst);
+        world
+    })
+}
+
+fn sections(name: &'static str, world: impl Fn() -> LockWorld + 'static) -> Scenario<'static, LockWorld> {
+    let mut scenario = Scenario::new(name, world);
     for name in ["first", "second"] {
         scenario = scenario.prepared(name, move |world, stage| {
             world.space.join().unwrap();
@@ -320,6 +325,25 @@ fn critical_sections() -> Scenario<'static, LockWorld> {
         if turns < finished || turns > fates.len() as u64 {
             return Err(format!("{turns} turns, {finished} finished"));
         }
+        let deaths = world.word(DEATHS).load(SeqCst) + fates.len() as u64 - finished;
+        let told = world.word(TOLD).load(SeqCst);
+        if told > deaths {
+            return Err(format!("told of {told} deaths, and {deaths} held the lock"));
+        }
         survive(world).map(drop)
     })
+}
+
+fn turn(world: &LockWorld) {
+    let (got, guard) = acquire(world.object.lock()).unwrap();
+    if got == Got::Died {
+        world.word(TOLD).fetch_add(1, SeqCst);
+        world.word(INSIDE).store(0, SeqCst);
+        guard.make_consistent();
+    }
+    assert_eq!(world.word(INSIDE).swap(1, SeqCst), 0, "two inside");
+    let turns = world.word(TURNS).load(SeqCst);
+    world.word(TURNS).store(turns + 1, SeqCst);
+    world.word(INSIDE).store(0, SeqCst);
+    drop(guard);
 }

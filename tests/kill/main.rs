@@ -9,7 +9,11 @@
 //! ```
 //!
 //! Each scenario is a function that returns a [`Scenario`](procshare_harness::Scenario); [`kill_tests!`] makes the tests.
-#![cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "portable")))]
+#![cfg(all(
+    target_os = "linux",
+    target_arch = "x86_64",
+    any(all(feature = "heap", feature = "portable"), not(any(feature = "heap", feature = "portable")))
+))]
 
 #[macro_use]
 mod support;

@@ -190,9 +190,10 @@ const LONG: Duration = Duration::from_secs(3 * 3600);
 /// Kills at every event, and samples pairs or chains.
 pub(crate) fn at_every_event<C>(scenario: &Scenario<'_, C>, together: Together) {
     watchdog(QUICK, || {
-        let limits = Limits::new();
+        // Some operations wait for ever: those are followed for a while only.
+        let limits = Limits::new().max_steps(130_000);
         scenario.event(&limits).assert_clean();
-        let few = limits.max_points(4);
+        let few = limits.max_points(4).asleep_after(Duration::from_millis(3));
         match together {
             Together::Alone => {}
             Together::Pair => drop(scenario.pair(&few).assert_clean()),

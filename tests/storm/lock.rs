@@ -45,7 +45,8 @@ fn play(scene: &Scene, lock: &Lock, seat: &mut Seat<'_>) -> Result<(), String> {
             scene.set(DIRTY, 1);
             let guard = outcome.into_guard();
             if seat.rng().one_in(3) {
-                return Ok(drop(guard));
+                drop(guard);
+                return Ok(());
             }
             scene.set(RIGHT, scene.get(LEFT));
             scene.set(DIRTY, 0);

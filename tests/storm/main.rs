@@ -6,7 +6,10 @@
 //! ```text
 //! cargo test --release --test storm -- --ignored --test-threads=1 --nocapture
 //! ```
-#![cfg(all(target_os = "linux", not(feature = "portable")))]
+#![cfg(all(
+    target_os = "linux",
+    any(all(feature = "heap", feature = "portable"), not(any(feature = "heap", feature = "portable")))
+))]
 
 mod array;
 mod creation;
