@@ -4,6 +4,7 @@ mod barrier;
 mod condition;
 mod event;
 mod latch;
+mod lock;
 mod once;
 mod rlock;
 mod rwlock;
