@@ -51,9 +51,4 @@ impl Backoff {
         yield_now();
         true
     }
-
-    /// Starts over: the word changed hands, so waiting actively is promising again.
-    pub(crate) fn reset(&mut self) {
-        *self = Self::new();
-    }
 }

@@ -50,9 +50,4 @@ impl Member {
         let inner: &Inner = &self.space.0;
         inner
     }
-
-    /// The space.
-    pub(crate) fn space(&self) -> &Space {
-        &self.space
-    }
 }

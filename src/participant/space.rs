@@ -146,11 +146,6 @@ impl Space {
     pub fn join(&self) -> Result<ParticipantId> {
         self.0.join()
     }
-
-    /// Whether two values are the same space.
-    pub(crate) fn same(&self, other: &Space) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
 }
 
 impl fmt::Debug for Space {
@@ -346,11 +341,6 @@ impl Inner {
             Some(me) => matches!(self.prober.probe(me.slot()), Ok(Held::Yes)),
             None => self.prober.leads_to_registry(),
         }
-    }
-
-    /// The participants that live now.
-    pub(super) fn living(&self) -> Vec<u32> {
-        self.prober.held(self.registry.capacity()).unwrap_or_default()
     }
 }
 

@@ -130,6 +130,7 @@ pub(super) struct SeatWord {
 // SAFETY: (S6) atomics only, all-zero is valid, every pattern is some state.
 unsafe impl Word for SeatWord {}
 
+#[cfg(all(test, not(loom)))]
 mod seat {
     use super::*;
 

@@ -34,11 +34,6 @@ impl<G> OwnerDied<G> {
     pub fn guard(&mut self) -> &mut G {
         &mut self.guard
     }
-
-    /// The same outcome with another guard around it.
-    pub(crate) fn map<H>(self, wrap: impl FnOnce(G) -> H) -> OwnerDied<H> {
-        OwnerDied { guard: wrap(self.guard), cause: self.cause }
-    }
 }
 
 impl<G> fmt::Debug for OwnerDied<G> {
@@ -75,17 +70,6 @@ impl<G> LockError<G> {
         match self {
             LockError::OwnerDied(outcome) => Ok(outcome.into_guard()),
             other => Err(other),
-        }
-    }
-
-    /// The same error with another guard in it.
-    pub(crate) fn map<H>(self, wrap: impl FnOnce(G) -> H) -> LockError<H> {
-        match self {
-            LockError::OwnerDied(outcome) => LockError::OwnerDied(outcome.map(wrap)),
-            LockError::WouldBlock => LockError::WouldBlock,
-            LockError::TimedOut => LockError::TimedOut,
-            LockError::Deadlock => LockError::Deadlock,
-            LockError::Failed(error) => LockError::Failed(error),
         }
     }
 }
