@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::object::{self, Object, Publish};
-use super::space::Space;
+use super::space::{Space, SpaceBuilder};
 use crate::error::{Error, Result};
 use crate::shm::Lifetime;
 use crate::shm::name::{self, DEFAULT_SPACE, Name, Place};
@@ -82,7 +82,7 @@ impl<O: Object> Builder<O> {
     /// [`Error::AlreadyExists`] if the name is taken; [`Error::BadName`]; [`Error::BadSize`]; [`Error::NoSpace`]; those of
     /// [`SpaceBuilder::open_or_create`](crate::SpaceBuilder::open_or_create) and [`Space::join`].
     pub fn create_with(self, name: &str, init: O::Init) -> Result<O> {
-        let (space, name) = self.find(name, true)?;
+        let (space, name) = self.find(name, SpaceBuilder::open_or_create)?;
         object::create(&space, &name, self.publish(Lifetime::Named), init)
     }
 
@@ -93,7 +93,7 @@ impl<O: Object> Builder<O> {
     /// [`Error::NotFound`]; [`Error::WrongKind`], [`Error::WrongType`], [`Error::WrongVersion`], [`Error::WrongBackend`],
     /// [`Error::NotASegment`] if something else has the name; [`Error::PermissionDenied`].
     pub fn open(self, name: &str) -> Result<O> {
-        let (space, name) = self.find(name, false)?;
+        let (space, name) = self.find(name, SpaceBuilder::open)?;
         object::open(&space, &name, self.access, None)
     }
 
@@ -106,7 +106,7 @@ impl<O: Object> Builder<O> {
     where
         O::Init: Clone,
     {
-        let (space, name) = self.find(name, true)?;
+        let (space, name) = self.find(name, SpaceBuilder::open_or_create)?;
         loop {
             match object::open(&space, &name, self.access, None) {
                 Err(Error::NotFound { .. }) => {}
@@ -139,7 +139,8 @@ impl<O: Object> Builder<O> {
     ///
     /// [`Error::NotFound`], [`Error::PermissionDenied`].
     pub fn unlink(self, name: &str) -> Result<()> {
-        let (space, name) = self.find(name, false)?;
+        let known = |space: &SpaceBuilder| space.known().map_or_else(|| space.open(), Ok);
+        let (space, name) = self.find(name, known)?;
         space.remove(&name)
     }
 
@@ -147,7 +148,7 @@ impl<O: Object> Builder<O> {
         Publish { lifetime: self.lifetime.unwrap_or(default), mode: self.mode }
     }
 
-    fn find(&self, text: &str, create: bool) -> Result<(Space, Name)> {
+    fn find(&self, text: &str, enter: impl FnOnce(&SpaceBuilder) -> Result<Space>) -> Result<(Space, Name)> {
         let (place, name) = name::parse(text)?;
         let builder = match (place, &self.space) {
             (Place::Unsaid, Some(space)) => return Ok((space.clone(), name)),
@@ -155,8 +156,7 @@ impl<O: Object> Builder<O> {
             (Place::Named(space), _) => Space::named(space.as_str())?,
             (Place::Directory(directory), _) => Space::at(directory),
         };
-        let space = if create { builder.open_or_create() } else { builder.open() };
-        match space {
+        match enter(&builder) {
             // Without its space there is no object either.
             Err(Error::NotFound { .. }) => Err(Error::NotFound { object: text.to_owned() }),
             other => Ok((other?, name)),

@@ -142,6 +142,6 @@ pub(super) fn open<O: Object>(space: &Space, name: &Name, access: Access, birth:
         (result, _) => result?,
     };
     let Expect { kind, type_info } = O::expect();
-    segment.header().expect(kind, &type_info, &segment.object())?;
+    segment.header().expect(kind, &type_info, &|| segment.object())?;
     O::attach(Attached { segment, member: Member::new(space, access) })
 }

@@ -113,7 +113,7 @@ impl Registry {
 
     /// Checks a mapped registry.
     fn check(segment: &Arc<Segment>) -> Result<Self> {
-        segment.header().expect(Kind::Registry, &TypeInfo::NONE, &segment.object())?;
+        segment.header().expect(Kind::Registry, &TypeInfo::NONE, &|| segment.object())?;
         let head = Shared::<RegistryHead>::new(segment, 0)?;
         // Relaxed: written before publication, and checked like any hostile number.
         let capacity = head.capacity.load(Ordering::Relaxed);

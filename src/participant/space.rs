@@ -55,6 +55,7 @@ pub struct SpaceBuilder {
 pub(super) struct Inner {
     pub(super) site: Site,
     pub(super) registry: Registry,
+    registry_path: PathBuf,
     prober: Prober,
     identity: Identity,
     /// Used only under the process lock, so that a forked child never finds it locked.
@@ -71,7 +72,7 @@ fn entered(is_it: impl Fn(&Inner) -> bool) -> Option<Arc<Inner>> {
     let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
     let found = table.iter().find(|inner| is_it(inner)).cloned();
     let in_place =
-        |inner: &Inner| sys::file_id(&inner.registry_path()).is_ok_and(|id| id == inner.registry_id());
+        |inner: &Inner| sys::file_id(&inner.registry_path).is_ok_and(|id| id == inner.registry_id());
     if found.as_deref().is_none_or(in_place) {
         return found;
     }
@@ -190,10 +191,21 @@ impl SpaceBuilder {
         self.enter(true)
     }
 
+    /// The space, if this process has entered it and whether or not it still is in place: for those who use nothing of it but
+    /// its directory's path.
+    pub(super) fn known(&self) -> Option<Space> {
+        let _lock = ProcessLock::take();
+        let table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
+        table.iter().find(|inner| self.leads_to(inner)).cloned().map(Space)
+    }
+
+    /// Whether it describes the space `inner`. Compares text: components would cost as much as a system call.
+    fn leads_to(&self, inner: &Inner) -> bool {
+        inner.site.directory.as_os_str() == self.directory.as_os_str() && inner.site.trust == self.trust
+    }
+
     fn enter(&self, create: bool) -> Result<Space> {
-        if let Some(inner) =
-            entered(|inner| *inner.site.directory == *self.directory && inner.site.trust == self.trust)
-        {
+        if let Some(inner) = entered(|inner| self.leads_to(inner)) {
             return Ok(Space(inner));
         }
         Space::of(self.site(create)?, create, self.capacity)
@@ -237,7 +249,8 @@ impl Space {
         let io = |source| explain_space(&site.space, &path, source);
         let prober = Prober::new(&path, id).map_err(io)?;
         let identity = Identity::new().map_err(io)?;
-        let mut inner = Arc::new(Inner { site, registry, prober, identity, seat: Mutex::new(None) });
+        let mut inner =
+            Arc::new(Inner { site, registry, registry_path: path, prober, identity, seat: Mutex::new(None) });
         {
             let _lock = ProcessLock::take();
             let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -266,10 +279,6 @@ impl Inner {
         }
     }
 
-    fn registry_path(&self) -> PathBuf {
-        self.site.path(&Registry::name())
-    }
-
     fn registry_id(&self) -> FileId {
         self.registry.segment().file_id()
     }
@@ -289,16 +298,16 @@ impl Inner {
         if let Some(parents) = seat.take() {
             parents.disown();
         }
-        let path = self.registry_path();
+        let path = &self.registry_path;
         let fail = |source: std::io::Error| match source.raw_os_error() {
             Some(code) if sys::means_no_locks(code) => Error::LocksUnsupported {
                 path: self.site.directory.to_path_buf(),
                 detail: source.to_string(),
             },
-            _ => explain_space(&self.site.space, &path, source),
+            _ => explain_space(&self.site.space, path, source),
         };
         let taken =
-            Seat::take(&path, self.registry.segment().file_id(), self.registry.candidates()).map_err(fail)?;
+            Seat::take(path, self.registry.segment().file_id(), self.registry.candidates()).map_err(fail)?;
         let Some(taken) = taken else {
             return Err(Error::SpaceFull {
                 space: self.site.space.to_string(),

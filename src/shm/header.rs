@@ -154,9 +154,13 @@ impl NewHeader {
 
 impl Header {
     /// Checks a header copied out of `object`, a file of `file_len` bytes.
-    pub(crate) fn check(bytes: &[u8; HEADER_LEN], file_len: u64, object: &str) -> Result<Self> {
+    pub(crate) fn check(
+        bytes: &[u8; HEADER_LEN],
+        file_len: u64,
+        object: &dyn Fn() -> String,
+    ) -> Result<Self> {
         let not = |what, expected: String, found: String| Error::NotASegment {
-            object: object.to_owned(),
+            object: object(),
             what,
             expected,
             found,
@@ -166,11 +170,7 @@ impl Header {
         }
         let version = u32_at(bytes, offset::VERSION);
         if version != LAYOUT_VERSION {
-            return Err(Error::WrongVersion {
-                object: object.to_owned(),
-                expected: LAYOUT_VERSION,
-                found: version,
-            });
+            return Err(Error::WrongVersion { object: object(), expected: LAYOUT_VERSION, found: version });
         }
         let backend = u32_at(bytes, offset::BACKEND);
         if backend != sys::BACKEND {
@@ -216,9 +216,9 @@ impl Header {
     }
 
     /// Checks that the segment is of the kind and type that an opener asks for.
-    pub(crate) fn expect(&self, kind: Kind, type_info: &TypeInfo, object: &str) -> Result<()> {
+    pub(crate) fn expect(&self, kind: Kind, type_info: &TypeInfo, object: &dyn Fn() -> String) -> Result<()> {
         if self.kind != kind {
-            return Err(Error::WrongKind { object: object.to_owned(), expected: kind, found: self.kind });
+            return Err(Error::WrongKind { object: object(), expected: kind, found: self.kind });
         }
         let same = self.signature == type_info.signature.to_bits()
             && self.type_size == type_info.size
@@ -230,7 +230,7 @@ impl Header {
             format!("type {name} ({size} bytes, alignment {align}, fingerprint {signature:016x})")
         };
         Err(Error::WrongType {
-            object: object.to_owned(),
+            object: object(),
             expected: describe(
                 type_info.name,
                 type_info.size,
@@ -243,9 +243,9 @@ impl Header {
 }
 
 /// The refusal of a segment or registry of another backend.
-pub(crate) fn wrong_backend(object: &str, found: u32) -> Error {
+pub(crate) fn wrong_backend(object: &dyn Fn() -> String, found: u32) -> Error {
     Error::WrongBackend {
-        object: object.to_owned(),
+        object: object(),
         expected: sys::backend(),
         found: sys::backend_name(found).map_or_else(|| format!("number {found}"), str::to_owned),
     }

@@ -108,7 +108,7 @@ impl Segment {
         let bytes = header.encode(extent.body);
         // SAFETY: (S7) nobody else sees the draft; it has at least `HEADER_LEN` bytes, all backed by memory.
         unsafe { region.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), HEADER_LEN) };
-        let header = Header::check(&bytes, total, &site.object(name))?;
+        let header = Header::check(&bytes, total, &|| site.object(name))?;
         let segment = Arc::new(Self::new(region, header, site, name, false));
         initialise(&segment)?;
         draft.publish(name.as_str()).map_err(|source| site.explain_about(name, "create", source))?;
@@ -121,7 +121,7 @@ impl Segment {
     pub(crate) fn open(site: &Site, name: &Name, access: Access, id: Option<u32>) -> Result<Arc<Self>> {
         let region = sys::open(&site.directory, OsStr::new(name.as_str()), access, id)
             .map_err(|source| site.explain_about(name, "open", source))?;
-        let header = read_header(&region, &site.object(name))?;
+        let header = read_header(&region, &|| site.object(name))?;
         Ok(Arc::new(Self::new(region, header, site, name, true)))
     }
 
@@ -206,7 +206,7 @@ impl Drop for Segment {
 /// segment or the remains of a creator.
 pub(crate) fn remove_unattached(site: &Site, name: &Name, birth: Option<Birth>) -> Result<bool> {
     let is_it = |region: Option<&Region>| {
-        region.and_then(|region| read_header(region, "").ok()).is_some_and(|found| {
+        region.and_then(|region| read_header(region, &String::new).ok()).is_some_and(|found| {
             birth.map_or(found.lifetime == Lifetime::Scoped, |birth| found.birth == birth)
         })
     };
@@ -218,11 +218,11 @@ pub(crate) fn remove_unattached(site: &Site, name: &Name, birth: Option<Birth>) 
 }
 
 /// Copies the header out of a mapping and checks it.
-pub(crate) fn read_header(region: &Region, object: &str) -> Result<Header> {
+pub(crate) fn read_header(region: &Region, object: &dyn Fn() -> String) -> Result<Header> {
     let len = region.len();
     if len < HEADER_LEN {
         return Err(Error::NotASegment {
-            object: object.to_owned(),
+            object: object(),
             what: "length",
             expected: format!("at least {HEADER_LEN} bytes"),
             found: if len == 0 { "an empty file".into() } else { format!("{len} bytes") },

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::{MmapOptions, MmapRaw};
 
-use super::seat::{id_of, is_conflict};
+use super::seat::{id_in, id_of, is_conflict};
 use super::{ATTACH_BASE, ATTACH_LEN, check, ofd_lock};
 use crate::sys::{Access, FileId, NewFile, Trust};
 
@@ -51,7 +51,8 @@ impl Region {
         self.map.flush()
     }
 
-    fn map(fd: &OwnedFd, len: u64, access: Access) -> io::Result<Self> {
+    /// Maps `len` bytes of the file behind `fd`, of which `stat_fd` told `found`.
+    fn map(fd: &OwnedFd, found: &libc::stat, len: u64, access: Access) -> io::Result<Self> {
         let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
         let mut options = MmapOptions::new();
         options.len(len);
@@ -59,7 +60,7 @@ impl Region {
             Access::ReadOnly => options.map_raw_read_only(fd)?,
             Access::ReadWrite => options.map_raw(fd)?,
         };
-        Ok(Region { map, id: id_of(fd.as_raw_fd())?, access })
+        Ok(Region { map, id: id_in(found), access })
     }
 }
 
@@ -99,13 +100,13 @@ impl Draft {
             check(unsafe { libc::fchmod(fd, mode) })?;
         }
         size(fd, wanted.len, wanted.backed)?;
-        let region = Region::map(&draft.fd, wanted.len, Access::ReadWrite)?;
+        let region = Region::map(&draft.fd, &stat_fd(fd)?, wanted.len, Access::ReadWrite)?;
         Ok((draft, region))
     }
 
     /// Gives the file its name; `AlreadyExists` if the name is taken.
     pub(crate) fn publish(self, name: &str) -> io::Result<()> {
-        let target = c_path(&self.directory.join(name))?;
+        let target = c_path_in(&self.directory, OsStr::new(name))?;
         match &self.temporary {
             Some(temporary) => link(libc::AT_FDCWD, &temporary.0, &target, 0),
             None => link_unnamed(self.fd.as_raw_fd(), &target),
@@ -127,22 +128,24 @@ impl Drop for Temporary {
 ///
 /// `NotFound` also covers a file that is being removed at this moment.
 pub(crate) fn open(directory: &Path, name: &OsStr, access: Access, id: Option<u32>) -> io::Result<Region> {
-    let path = directory.join(name);
+    let path = c_path_in(directory, name)?;
     for _ in 0..64 {
-        let fd = open_regular(&path, access)?;
-        match id.map_or(Ok(()), |id| attach(fd.as_raw_fd(), id)) {
+        let fd = open_harmless(&path, access)?;
+        let attached = id.map_or(Ok(()), |id| attach(fd.as_raw_fd(), id));
+        // One look for all questions, behind the attachment: a file that has a name now keeps it, unless somebody unlinks it.
+        let found = stat_fd(fd.as_raw_fd())?;
+        require_regular(&found)?;
+        match attached {
+            Ok(()) if found.st_nlink > 0 => {
+                return Region::map(&fd, &found, found.st_size.max(0) as u64, access);
+            }
             Ok(()) => {}
             Err(error) if is_conflict(&error) => {
                 // The last one out holds the whole range while it takes the name away.
                 // SAFETY: (S1) sched_yield has no precondition.
                 unsafe { libc::sched_yield() };
-                continue;
             }
             Err(error) => return Err(error),
-        }
-        let found = stat_fd(fd.as_raw_fd())?;
-        if found.st_nlink > 0 {
-            return Region::map(&fd, found.st_size.max(0) as u64, access);
         }
     }
     Err(io::ErrorKind::NotFound.into())
@@ -150,7 +153,7 @@ pub(crate) fn open(directory: &Path, name: &OsStr, access: Access, id: Option<u3
 
 /// Removes the name.
 pub(crate) fn remove(directory: &Path, name: &OsStr) -> io::Result<()> {
-    unlink(&c_path(&directory.join(name))?)
+    unlink(&c_path_in(directory, name)?)
 }
 
 /// Removes `directory/name` if nobody is attached and `is_it` recognises the file (`None`: it is empty); tells whether it did.
@@ -166,7 +169,7 @@ pub(crate) fn remove_if_unattached(
     let found = stat_fd(fd.as_raw_fd())?;
     // What is not wanted is not locked: an opener would have to wait for it.
     let wanted = if found.st_size > 0 {
-        is_it(Some(&Region::map(&fd, found.st_size as u64, Access::ReadOnly)?))
+        is_it(Some(&Region::map(&fd, &found, found.st_size as u64, Access::ReadOnly)?))
     } else {
         is_it(None)
     };
@@ -179,7 +182,8 @@ pub(crate) fn remove_if_unattached(
         Err(error) => return Err(error),
     }
     // Somebody else may have removed it meanwhile, and the path may name a successor by now.
-    if stat_fd(fd.as_raw_fd())?.st_nlink == 0 || !names(&path, id_of(fd.as_raw_fd())?) {
+    let now = stat_fd(fd.as_raw_fd())?;
+    if now.st_nlink == 0 || !names(&path, id_in(&now)) {
         return Ok(false);
     }
     remove(directory, name)?;
@@ -219,20 +223,32 @@ fn names(path: &Path, id: FileId) -> bool {
 
 /// Opens a file without following a symbolic link, without waiting for a pipe's other end, and only if it is regular.
 pub(super) fn open_regular(path: &Path, access: Access) -> io::Result<OwnedFd> {
+    let fd = open_harmless(&c_path(path)?, access)?;
+    require_regular(&stat_fd(fd.as_raw_fd())?)?;
+    Ok(fd)
+}
+
+/// Opens a file without following a symbolic link and without waiting for a pipe's other end; what cannot be a segment is
+/// `InvalidData`.
+fn open_harmless(path: &CStr, access: Access) -> io::Result<OwnedFd> {
     let flags = match access {
         Access::ReadOnly => libc::O_RDONLY,
         Access::ReadWrite => libc::O_RDWR,
     };
-    let not_regular = |error: io::Error| match error.raw_os_error() {
-        Some(libc::ELOOP) => io::Error::new(io::ErrorKind::InvalidData, "a symbolic link"),
-        Some(libc::EISDIR) => io::Error::new(io::ErrorKind::InvalidData, "a directory"),
-        Some(libc::ENXIO) => io::Error::new(io::ErrorKind::InvalidData, "a socket or device"),
-        _ => error,
-    };
-    let fd = open_fd(path, flags | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0).map_err(not_regular)?;
-    let found = stat_fd(fd.as_raw_fd())?;
+    open_c(path, flags | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0).map_err(|error| {
+        let found = match error.raw_os_error() {
+            Some(libc::ELOOP) => "a symbolic link",
+            Some(libc::EISDIR) => "a directory",
+            Some(libc::ENXIO) => "a socket or device",
+            _ => return error,
+        };
+        io::Error::new(io::ErrorKind::InvalidData, found)
+    })
+}
+
+fn require_regular(found: &libc::stat) -> io::Result<()> {
     let found = match found.st_mode & libc::S_IFMT {
-        libc::S_IFREG => return Ok(fd),
+        libc::S_IFREG => return Ok(()),
         libc::S_IFDIR => "a directory",
         libc::S_IFIFO => "a pipe",
         _ => "a device",
@@ -242,7 +258,10 @@ pub(super) fn open_regular(path: &Path, access: Access) -> io::Result<OwnedFd> {
 
 /// `open` with close-on-exec and the EINTR loop.
 pub(super) fn open_fd(path: &Path, flags: libc::c_int, mode: u32) -> io::Result<OwnedFd> {
-    let path = c_path(path)?;
+    open_c(&c_path(path)?, flags, mode)
+}
+
+fn open_c(path: &CStr, flags: libc::c_int, mode: u32) -> io::Result<OwnedFd> {
     loop {
         // SAFETY: (S1) `path` is a C string that lives for the call.
         let fd = unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC, mode) };
@@ -349,6 +368,16 @@ pub(super) fn page_of(fd: &OwnedFd) -> io::Result<*mut libc::c_void> {
         libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_SHARED, fd.as_raw_fd(), 0)
     };
     if page == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(page) }
+}
+
+/// `directory/name` as the kernel takes it.
+fn c_path_in(directory: &Path, name: &OsStr) -> io::Result<CString> {
+    let (directory, name) = (directory.as_os_str().as_bytes(), name.as_bytes());
+    let mut path = Vec::with_capacity(directory.len() + name.len() + 2);
+    path.extend_from_slice(directory);
+    path.push(b'/');
+    path.extend_from_slice(name);
+    c_string(path)
 }
 
 pub(super) fn c_path(path: &Path) -> io::Result<CString> {

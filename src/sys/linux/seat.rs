@@ -153,8 +153,12 @@ fn open_registry(path: &Path, access: Access, expected: FileId) -> io::Result<Ow
 
 /// Device and inode behind a descriptor.
 pub(super) fn id_of(fd: libc::c_int) -> io::Result<FileId> {
-    let found = super::file::stat_fd(fd)?;
-    Ok(FileId { device: found.st_dev, inode: found.st_ino })
+    Ok(id_in(&super::file::stat_fd(fd)?))
+}
+
+/// Device and inode in what `stat_fd` found.
+pub(super) fn id_in(found: &libc::stat) -> FileId {
+    FileId { device: found.st_dev, inode: found.st_ino }
 }
 
 /// Whether a lock call failed because somebody else holds the byte.
