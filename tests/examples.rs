@@ -1,4 +1,6 @@
 //! Every example runs, says what it shall, and is short enough to be read.
+// Real processes: the heap backend has none.
+#![cfg(any(not(feature = "heap"), feature = "portable"))]
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -38,8 +38,9 @@ const IN_BANK: u32 = 1 << 31;
 const INQUEST: usize = 32;
 /// A waiter that is woken all the time still looks for the dead this often.
 const INQUEST_EVERY_NS: u64 = 4_000_000;
-/// How long `try_` forms wait for the bank's lock, under which nobody sleeps: long enough for a holder that lost its core.
-const BRIEFLY_NS: u64 = 20_000_000;
+/// How long `try_` forms wait for the bank's lock, under which nobody sleeps: long enough for a holder that lost its core, and
+/// for whoever sleeps in naps, as on systems without futexes, and finds the lock taken at the end of many of them.
+const BRIEFLY_NS: u64 = 200_000_000;
 /// How often a look through all places is repeated because something came back meanwhile.
 const LOOKS: u32 = 64;
 

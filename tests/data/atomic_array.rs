@@ -10,7 +10,7 @@ fn elements_take_the_width_of_their_type() {
         let array = AtomicArray::create(&home.path(name), 1000, value).unwrap();
         assert!(array.iter().all(|element| element == value));
         assert_eq!(array.len(), 1000);
-        assert_eq!(std::fs::metadata(home.path(name)).unwrap().len(), 256 + 64 + 1000 * width);
+        assert_eq!(home.size(name), 256 + 64 + 1000 * width);
     }
     let home = TestSpace::new();
     check::<bool>(&home, "bool", 1, true);

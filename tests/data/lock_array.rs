@@ -13,7 +13,7 @@ fn ten_thousand_locks_take_one_file_of_sixteen_bytes_each() {
     let home = TestSpace::new();
     let locks = LockArray::create(&home.path("many"), MANY).unwrap();
     assert_eq!(locks.len(), MANY);
-    assert_eq!(std::fs::metadata(home.path("many")).unwrap().len(), 256 + 64 + 16 * MANY as u64);
+    assert_eq!(home.size("many"), 256 + 64 + 16 * MANY as u64);
 
     let same = LockArray::open(&home.path("many")).unwrap();
     assert_eq!(same.len(), MANY);

@@ -1,4 +1,6 @@
 //! What the objects that hold data promise, seen through the public interface.
+// Real processes: the heap backend has none.
+#![cfg(any(not(feature = "heap"), feature = "portable"))]
 
 mod array;
 mod atomic_array;

@@ -236,7 +236,7 @@ fn other_kinds_and_hostile_bytes_are_errors() {
     let _memory = SharedMemory::create(&home.path("memory"), 4096).unwrap();
     assert!(matches!(ShareableList::open(&home.path("memory")), Err(Error::WrongKind { .. })));
     let list = ShareableList::create(&home.path("list"), &["text".into(), 2.into()]).unwrap();
-    let len = std::fs::metadata(home.path("list")).unwrap().len() - 256;
+    let len = home.size("list") - 256;
     for count in [5, 1 << 40, u64::MAX] {
         home.scribble("list", 0, &u64::to_ne_bytes(count));
         let error = ShareableList::open(&home.path("list")).unwrap_err();

@@ -34,9 +34,14 @@ impl TestSpace {
 
     /// Overwrites bytes of the body of `name`, as a hostile program would.
     pub(crate) fn scribble(&self, name: &str, at: u64, bytes: &[u8]) {
-        use std::os::unix::fs::FileExt;
-        let file = std::fs::OpenOptions::new().write(true).open(self.directory.join(name)).unwrap();
-        file.write_all_at(bytes, 256 + at).unwrap();
+        procshare::simulation::overwrite(&self.directory.join(name), 256 + at as usize, bytes).unwrap();
+    }
+
+    /// How many bytes the object `name` takes, header included.
+    pub(crate) fn size(&self, name: &str) -> u64 {
+        let inspector =
+            procshare::inspect::Inspector::open(&self.directory, procshare::Trust::Owner).unwrap();
+        inspector.entry(name).unwrap().file_size
     }
 }
 

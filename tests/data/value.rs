@@ -194,8 +194,7 @@ fn a_wrong_type_is_refused_and_invalid_bytes_are_an_error() {
     assert_eq!(value.get().unwrap(), Colour::Green);
     // A foreign program writes garbage over both slots.
     let path = procshare::Space::default_space().unwrap().directory().join(&name);
-    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&file, &[7; 16], 256 + 32).unwrap();
+    procshare::simulation::overwrite(&path, 256 + 32, &[7; 16]).unwrap();
     assert!(matches!(value.get(), Err(Error::InvalidBits { .. })));
     assert!(matches!(value.lock(), Err(LockError::Failed(Error::InvalidBits { .. }))));
     assert!(matches!(value.lock_in_place(), Err(LockError::Failed(Error::InvalidBits { .. }))));

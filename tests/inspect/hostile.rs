@@ -18,6 +18,10 @@ impl Random {
 }
 
 #[test]
+#[cfg_attr(
+    any(feature = "portable", feature = "heap"),
+    ignore = "an object's bytes are not in its file there"
+)]
 fn foreign_and_damaged_files_are_listed_with_the_reason() {
     let place = Place::new("foreign");
     let space = place.space();
@@ -81,6 +85,10 @@ fn a_damaged_registry_hides_names_and_nothing_else() {
 }
 
 #[test]
+#[cfg_attr(
+    any(feature = "portable", feature = "heap"),
+    ignore = "an object's bytes are not in its file there"
+)]
 fn random_bytes_behind_a_valid_header_never_do_harm() {
     let place = Place::new("random");
     let space = place.space();
@@ -129,7 +137,8 @@ fn an_untrusted_directory_is_refused() {
     };
     open(0o777);
     assert!(matches!(Inspector::open(place.path(), Trust::Owner), Err(Error::UntrustedDirectory { .. })));
-    assert!(Inspector::open(place.path(), Trust::Anyone).is_ok());
+    // The portable backend's memory belongs to one user, whatever the directory allows.
+    assert_eq!(Inspector::open(place.path(), Trust::Anyone).is_ok(), procshare::backend() == "linux");
     open(0o700);
 }
 

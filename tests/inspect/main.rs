@@ -1,21 +1,27 @@
 //! Looking from outside: what is seen is right, nothing is written, and nothing hostile does harm.
+// Real processes: the heap backend has none.
+#![cfg(any(not(feature = "heap"), feature = "portable"))]
 
 mod doctor;
 mod hostile;
 mod seen;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use procshare::Space;
 
+/// One test at a time: a child that another test forks would have this one's objects mapped, too.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// A private directory on the memory file system, removed at the end.
-struct Place(PathBuf);
+struct Place(PathBuf, #[allow(dead_code, reason = "held until the end")] MutexGuard<'static, ()>);
 
 impl Place {
     fn new(test: &str) -> Self {
         let path = PathBuf::from(format!("/dev/shm/procshare-inspect-{test}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
-        Place(path)
+        Place(path, ALONE.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn path(&self) -> &Path {
@@ -29,8 +35,10 @@ impl Place {
     /// Every file's name and bytes.
     fn contents(&self) -> Vec<(std::ffi::OsString, Vec<u8>)> {
         let files = std::fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
-        let mut all: Vec<_> =
-            files.map(|path| (path.file_name().unwrap().to_owned(), std::fs::read(&path).unwrap())).collect();
+        let mut all: Vec<_> = files
+            .filter(|path| path.is_file())
+            .map(|path| (path.file_name().unwrap().to_owned(), std::fs::read(&path).unwrap()))
+            .collect();
         all.sort();
         all
     }

@@ -44,7 +44,11 @@ impl Link {
         bytes
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    /// The link in a file's bytes, if they are one and nothing else.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() != LEN {
+            return None;
+        }
         let mut fields = bytes.get(FRONT..)?.strip_prefix(&MARK)?.chunks_exact(8).map(|field| {
             let mut number = [0; 8];
             number.copy_from_slice(field);
@@ -68,8 +72,8 @@ pub(super) fn read(path: &Path) -> io::Result<Found> {
     let mut bytes = Vec::with_capacity(LEN + 1);
     File::open(path)?.take(LEN as u64 + 1).read_to_end(&mut bytes)?;
     match Link::parse(&bytes) {
-        Some(link) if bytes.len() == LEN => Ok(Found::Link(link)),
-        _ => {
+        Some(link) => Ok(Found::Link(link)),
+        None => {
             bytes.truncate(FRONT);
             Ok(Found::Foreign(bytes))
         }

@@ -48,6 +48,8 @@ mod listing;
 mod other;
 #[path = "../shared/simulation.rs"]
 pub mod simulation;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 #[cfg(unix)]
 #[path = "unix.rs"]
