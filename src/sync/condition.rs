@@ -9,6 +9,7 @@ use super::lock::{LockGuard, Parts};
 use super::lock_word::LockWord;
 use super::outcome::LockError;
 use super::wait::Patience;
+use super::waiters;
 use super::waiters::{Full, Place, Roll, Round, Unclaimed, WaiterEntry, Waiters};
 use crate::atomic::{AtomicU32, Ordering};
 use crate::error::{Error, Result};
@@ -282,7 +283,7 @@ impl Condition {
 
     /// How many wait now. A hint: it may change at once, and the dead count until somebody notices.
     pub fn n_waiting(&self) -> usize {
-        WaiterEntry::count_waiting(&self.entries)
+        WaiterEntry::count_waiting(waiters::used(&self.words.roll, &self.entries))
     }
 
     /// The state of the condition in `segment`, for whoever inspects it.

@@ -9,11 +9,16 @@ use crate::line::{SERVED, assert_passed_on_once, line};
 use crate::support::{World, await_word};
 
 kill_tests! {
-    wait: Alone;
     wait_timeout: Alone;
     notify_one: Alone;
     notify_all: Alone;
-    pass_on: Chain;
+    pass_on: Alone;
+    pass_on_and_take: Alone;
+}
+
+sleeper_tests! {
+    wait;
+    wait_under_the_lock;
 }
 
 type ConditionWorld = World<Condition>;
@@ -22,6 +27,8 @@ type ConditionWorld = World<Condition>;
 const GO: usize = 0;
 const NOTIFIED: usize = 1;
 const WOKEN: [usize; 2] = [2, 3];
+/// A waiter was told that the lock's holder died.
+const TOLD: usize = 4;
 
 /// Where the table of waiters begins, and the size of an entry.
 const TABLE: u64 = 64;
@@ -87,51 +94,80 @@ fn usable(world: &ConditionWorld) {
     world.assert_slots();
 }
 
-/// The victim waits, another one waits behind it, and a single notification comes when the victim sleeps.
-fn wait() -> Scenario<'static, ConditionWorld> {
-    let world = || {
-        World::new("condition-wait", condition).with_helper(|world| {
-            world.space.join().unwrap();
-            await_word(world.word(GO), 1);
-            wait_for_notification(&world.object);
-            world.note(WOKEN[0]);
-        })
-    };
-    fn rouse(world: &ConditionWorld) {
-        world.note(GO);
-        await_waiting(world, 1);
-        world.note(NOTIFIED);
-        assert!(world.object.notify_one().unwrap());
+/// A world in which a living process waits once it is told to, behind the victim.
+fn with_second_waiter(name: &str) -> ConditionWorld {
+    World::new(name, condition).with_helper(|world| {
+        world.space.join().unwrap();
+        await_word(world.word(GO), 1);
+        let mut guard = repaired(world.object.lock());
+        while let Err(error) = world.object.wait(guard) {
+            guard = repaired(Err(error));
+            world.note(TOLD);
+        }
+        world.note(WOKEN[0]);
+    })
+}
+
+/// The second waiter comes, and a single notification.
+fn notify_the_first(world: &ConditionWorld) {
+    world.note(GO);
+    await_waiting(world, 1);
+    world.note(NOTIFIED);
+    assert!(world.object.notify_one().unwrap());
+}
+
+/// Notifies until the second waiter, which may have to come yet, returns.
+fn notify_the_second(world: &ConditionWorld) {
+    world.note(GO);
+    while !world.noted(WOKEN[0]) {
+        world.object.notify_one().unwrap();
+        std::thread::yield_now();
     }
-    Scenario::new("wait for a notification", world)
+}
+
+/// The victim waits, another one waits behind it, and a single notification comes when the victim sleeps. The victim has a lock of its
+/// own, so that its death is nothing to the other one but the grant that goes on.
+fn wait() -> Scenario<'static, ConditionWorld> {
+    Scenario::new("wait for a notification", || with_second_waiter("condition-wait"))
         .prepared("wait", |world, stage| {
-            let guard = world.object.lock().unwrap();
+            let lock = Lock::builder().space(&world.space).anonymous().unwrap();
+            let guard = lock.lock().unwrap();
             stage.run(|| drop(world.object.wait(guard).unwrap()))
         })
-        .when_asleep(rouse)
+        .when_asleep(notify_the_first)
         .watch(|world| world.regions())
         .check(|world, fates| {
-            let other = world.word(WOKEN[0]);
             if !world.noted(NOTIFIED) {
-                // It died before it slept: the one behind it is notified.
-                world.note(GO);
-                while !(0..2).any(|index| waits(world, index)) || !world.object.notify_one().unwrap() {
-                    std::thread::yield_now();
-                }
-                // That may have been for the dead one; the other one comes later than that.
-                while !world.noted(WOKEN[0]) {
-                    world.object.notify_one().unwrap();
-                    std::thread::yield_now();
-                }
+                notify_the_second(world);
             } else if entry(world, 0) == 0 {
                 // It has used the notification up.
                 assert!(!world.noted(WOKEN[0]), "one notification woke two");
                 assert!(world.object.notify_one().unwrap());
-                await_word(other, 1);
+                await_word(world.word(WOKEN[0]), 1);
             } else {
                 assert!(!fates[0].finished);
-                await_word(other, 1);
+                await_word(world.word(WOKEN[0]), 1);
             }
+            usable(world);
+        })
+}
+
+/// The same under one lock: the other one is woken, or told that the lock's holder died.
+fn wait_under_the_lock() -> Scenario<'static, ConditionWorld> {
+    Scenario::new("wait under the lock", || with_second_waiter("condition-lock"))
+        .prepared("wait", |world, stage| {
+            let guard = world.object.lock().unwrap();
+            stage.run(|| drop(world.object.wait(guard).unwrap()))
+        })
+        .when_asleep(notify_the_first)
+        .watch(|world| world.regions())
+        .check(|world, fates| {
+            let used = entry(world, 0) == 0;
+            while world.noted(NOTIFIED) && !used && !world.noted(WOKEN[0]) && !world.noted(TOLD) {
+                std::thread::yield_now();
+            }
+            assert!(!fates[0].finished || !world.noted(TOLD));
+            notify_the_second(world);
             usable(world);
         })
 }
@@ -222,14 +258,22 @@ fn notify_all() -> Scenario<'static, ConditionWorld> {
 
 /// A waiter died with its notification; whoever passes it on dies as well, and again: it is passed on once.
 fn pass_on() -> Scenario<'static, ConditionWorld> {
-    let world = || {
+    passed_on("condition-pass-on", true)
+}
+
+/// The same, and the one it is passed to takes it before anybody else looks round.
+fn pass_on_and_take() -> Scenario<'static, ConditionWorld> {
+    passed_on("condition-pass-on-take", false)
+}
+
+fn passed_on(name: &'static str, early: bool) -> Scenario<'static, ConditionWorld> {
+    let world = move || {
         let waiting = |world: &ConditionWorld| world.object.n_waiting();
         let notify = |condition: &Condition| assert!(condition.notify_one().unwrap());
-        line("condition-pass-on", condition, wait_for_notification, waiting, notify)
+        line(name, condition, wait_for_notification, waiting, notify)
     };
-    let mut scenario = Scenario::new("notification passed on", world);
-    for name in ["pass on", "pass on in its place", "pass on in its place again"] {
-        scenario = scenario.prepared(name, move |world, stage| {
+    Scenario::new(name, world)
+        .prepared("pass on", |world, stage| {
             // Under a lock of its own: its death is nothing to the others.
             let lock = Lock::builder().space(&world.space).anonymous().unwrap();
             let guard = lock.lock().unwrap();
@@ -238,20 +282,20 @@ fn pass_on() -> Scenario<'static, ConditionWorld> {
                 let (_guard, result) = world.object.wait_timeout(guard, Duration::from_millis(3)).unwrap();
                 assert!(result.timed_out());
             })
-        });
-    }
-    scenario.watch(|world| world.regions()).check(|world, _| {
-        let condition = &world.object;
-        let look_round = || {
-            let guard = repaired(condition.lock());
-            let (_guard, result) = condition.wait_timeout(guard, Duration::from_millis(5)).unwrap();
-            assert!(result.timed_out());
-        };
-        assert_passed_on_once(world, look_round);
-        while !world.noted(SERVED[1]) {
-            condition.notify_one().unwrap();
-            std::thread::yield_now();
-        }
-        usable(world);
-    })
+        })
+        .watch(|world| world.regions())
+        .check(move |world, _| {
+            let condition = &world.object;
+            let look_round = || {
+                let guard = repaired(condition.lock());
+                let (_guard, result) = condition.wait_timeout(guard, Duration::from_millis(5)).unwrap();
+                assert!(result.timed_out());
+            };
+            assert_passed_on_once(world, |world| waits(world, 2), early, look_round);
+            while !world.noted(SERVED[1]) {
+                condition.notify_one().unwrap();
+                std::thread::yield_now();
+            }
+            usable(world);
+        })
 }

@@ -11,12 +11,16 @@ use crate::support::{World, await_word};
 kill_tests! {
     set: Alone;
     clear: Alone;
-    wait: Alone;
     auto_set: Alone;
     auto_set_without_waiters: Alone;
     auto_take: Alone;
-    auto_wait: Alone;
     auto_pass_on: Chain;
+    auto_pass_on_and_take: Alone;
+}
+
+sleeper_tests! {
+    wait;
+    auto_wait;
 }
 
 type EventWorld = World<Event>;
@@ -53,9 +57,14 @@ fn entry(world: &EventWorld, index: u64) -> u64 {
     u64::from_ne_bytes(world.body(TABLE + index * ENTRY, 8).try_into().unwrap())
 }
 
+/// Whether somebody waits in the entry who was not granted yet.
+fn waits(world: &EventWorld, index: u64) -> bool {
+    entry(world, index) >> 30 & 3 == 1
+}
+
 /// Waits until somebody waits in the entry.
 fn await_entry(world: &EventWorld, index: u64) {
-    while entry(world, index) >> 30 & 3 != 1 {
+    while !waits(world, index) {
         std::thread::yield_now();
     }
 }
@@ -128,7 +137,7 @@ fn auto_set() -> Scenario<'static, EventWorld> {
     .watch(|world| world.regions())
     .check(|world, fates| {
         // One set for one waiter; a second one is left over only if the first was made.
-        let granted = entry(world, 1) >> 30 & 3 != 1;
+        let granted = !waits(world, 1);
         assert!(granted || !fates[0].finished, "the set released nobody");
         if !granted {
             world.object.set().unwrap();
@@ -221,25 +230,34 @@ fn auto_wait() -> Scenario<'static, EventWorld> {
 
 /// How many wait in the table.
 fn waiting(world: &EventWorld) -> usize {
-    (1..4).filter(|index| entry(world, *index) >> 30 & 3 == 1).count()
+    (1..4).filter(|index| waits(world, *index)).count()
 }
 
 /// A waiter died with its signal; whoever passes it on dies as well, and again: it is passed on once.
 fn auto_pass_on() -> Scenario<'static, EventWorld> {
-    let world = || {
+    passed_on("auto-pass-on", true)
+}
+
+/// The same, and the one it is passed to takes it before anybody else looks round.
+fn auto_pass_on_and_take() -> Scenario<'static, EventWorld> {
+    passed_on("auto-pass-on-take", false)
+}
+
+fn passed_on(name: &'static str, early: bool) -> Scenario<'static, EventWorld> {
+    let world = move || {
         let wait = |event: &Event| event.wait().unwrap();
-        line("auto-pass-on", event(Reset::Auto), wait, waiting, |event| event.set().unwrap())
+        line(name, event(Reset::Auto), wait, waiting, |event| event.set().unwrap())
     };
-    let mut scenario = Scenario::new("auto-reset pass on", world);
+    let mut scenario = Scenario::new(name, world);
     for name in ["pass on", "pass on in its place", "pass on in its place again"] {
         scenario = scenario.prepared(name, move |world, stage| {
             world.space.join().unwrap();
             stage.run(|| assert!(!world.object.try_wait().unwrap(), "it is another one's signal"))
         });
     }
-    scenario.watch(|world| world.regions()).check(|world, _| {
+    scenario.watch(|world| world.regions()).check(move |world, _| {
         let look_round = || assert!(!world.object.try_wait().unwrap(), "a signal is left over");
-        assert_passed_on_once(world, look_round);
+        assert_passed_on_once(world, |world| waits(world, 3), early, look_round);
         world.object.set().unwrap();
         await_word(world.word(SERVED[1]), 1);
         usable(world);

@@ -1,9 +1,48 @@
-//! A line of waiters whose first was served and died: whom its grant goes to.
+//! Waiters that die asleep, or as they are woken; and a line of waiters whose first was served and died.
+
+use std::time::Duration;
 
 use procshare::Space;
-use procshare_harness::Child;
+use procshare_harness::{Child, Limits, Scenario, watchdog};
 
 use crate::support::{World, await_word};
+
+/// A victim that sleeps in slices, stepped, sleeps little in each: so much in all is enough to be taken for asleep.
+const ASLEEP: Duration = Duration::from_millis(1);
+
+/// Kills a sleeper at every event of falling asleep and waking up, or at a sample of them.
+pub(crate) fn sleeper_at_every_event<C>(scenario: &Scenario<'_, C>) {
+    let limits = Limits::new().asleep_after(ASLEEP).max_points(100);
+    watchdog(Duration::from_secs(120), || drop(scenario.event(&limits).assert_clean()));
+}
+
+/// Kills a sleeper after a sample of its instructions.
+pub(crate) fn sleeper_at_every_instruction<C>(scenario: &Scenario<'_, C>) {
+    let limits = Limits::new().asleep_after(ASLEEP).max_points(4_000);
+    watchdog(Duration::from_secs(3 * 3600), || drop(scenario.full(&limits).assert_clean()));
+}
+
+/// Makes the tests of scenarios whose victim sleeps.
+macro_rules! sleeper_tests {
+    ($($name:ident;)*) => {
+        /// Falling asleep and waking up, every event.
+        mod asleep_at_every_event {
+            $(#[test]
+            fn $name() {
+                crate::line::sleeper_at_every_event(&super::$name());
+            })*
+        }
+
+        /// Falling asleep and waking up, every instruction.
+        mod asleep_at_every_instruction {
+            $(#[test]
+            #[ignore = "takes minutes"]
+            fn $name() {
+                crate::line::sleeper_at_every_instruction(&super::$name());
+            })*
+        }
+    };
+}
 
 /// Notes: who of the living in the line was served, and the process in which they wait.
 pub(crate) const SERVED: [usize; 2] = [8, 9];
@@ -54,12 +93,24 @@ pub(crate) fn go_on<O>(world: &World<O>) {
 }
 
 /// The first of the living is served, and nobody else: the grant went on once.
-pub(crate) fn assert_passed_on_once<O>(world: &World<O>, look_round: impl FnOnce()) {
+///
+/// `look_round` looks for grants of the dead: when the living have gone on, and with `early` also before, so that once the one
+/// who is served cleans up what the dead left half done, and once whoever looks.
+pub(crate) fn assert_passed_on_once<O>(
+    world: &World<O>,
+    second_waits: fn(&World<O>) -> bool,
+    early: bool,
+    look_round: impl Fn(),
+) {
+    if early {
+        look_round();
+        assert!(second_waits(world), "one grant was passed on to both");
+    }
     go_on(world);
     await_word(world.word(SERVED[0]), 1);
-    // Whoever looks for grants of the dead finds none.
     look_round();
-    assert!(!world.noted(SERVED[1]), "one grant was passed on twice");
+    assert!(second_waits(world), "one grant was passed on twice");
+    assert!(!world.noted(SERVED[1]));
 }
 
 fn living<O>(world: &World<O>) -> i32 {

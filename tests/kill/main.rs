@@ -17,6 +17,8 @@
 
 #[macro_use]
 mod support;
+#[macro_use]
+mod line;
 
 mod array;
 mod barrier;
@@ -25,7 +27,6 @@ mod create;
 mod event;
 mod join;
 mod latch;
-mod line;
 mod lock;
 mod once;
 mod rlock;

@@ -71,6 +71,13 @@ impl Roll {
     }
 }
 
+/// The entries that may be in use.
+pub(crate) fn used<'a>(roll: &Roll, entries: &'a [WaiterEntry]) -> &'a [WaiterEntry] {
+    // SeqCst: see the module. Cut to the table: the number comes from shared memory.
+    let used = roll.used.load(SeqCst) as u32 as usize;
+    &entries[..used.min(entries.len())]
+}
+
 /// What becomes of a grant that no waiter is there for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unclaimed {
@@ -123,6 +130,7 @@ impl<H: Host> Waiters<'_, H> {
             Some(place) => place,
             None => {
                 self.sweep(true);
+                self.sweep_beyond();
                 self.claim(ticket).ok_or(Full)?
             }
         };
@@ -257,9 +265,7 @@ impl<H: Host> Waiters<'_, H> {
 
     /// The entries that may be in use.
     fn used(&self) -> &[WaiterEntry] {
-        // SeqCst: see the module. Cut to the table: the number comes from shared memory.
-        let used = self.roll.used.load(SeqCst) as u32 as usize;
-        &self.entries[..used.min(self.entries.len())]
+        used(self.roll, self.entries)
     }
 }
 

@@ -133,13 +133,14 @@ impl<H: Host> Waiters<'_, H> {
                 _ => {}
             }
         }
-        // A claimant that died before it was announced lies beyond: only a search for free entries needs it cleared.
-        if thorough {
-            for entry in &self.entries[self.used().len()..] {
-                let state = entry.state();
-                if matches!(state.phase(), Phase::Claimed | Phase::Waiting) && self.is_gone(state.id()) {
-                    entry.change(state, State::FREE);
-                }
+    }
+
+    /// Clears claimants that died before they were announced: they lie beyond the used entries.
+    pub(super) fn sweep_beyond(&self) {
+        for entry in &self.entries[self.used().len()..] {
+            let state = entry.state();
+            if matches!(state.phase(), Phase::Claimed | Phase::Waiting) && self.is_gone(state.id()) {
+                entry.change(state, State::FREE);
             }
         }
     }
