@@ -16,3 +16,5 @@ else
 fi
 echo "== linux"
 cargo test --workspace
+echo "== linux: the futures"
+cargo test --quiet -p procshare --features tokio --test tasks

@@ -31,6 +31,7 @@
 //! | a turn | [`Lock`], [`LockArray`] |
 //! | a moment | [`Event`], [`Condition`], [`Barrier`], [`Latch`], [`Once`] |
 //! | whichever comes first | [`wait_any`] |
+//! | to wait in a task, not a thread | the feature `async`: `lock_async`, `acquire_async`, `wait_async`, `get_async`, `put_async` |
 //!
 //! All of them are made alike: `create(name, ..)`, `open(name)`, `open_or_create(name, ..)`, `anonymous(..)`, and a `builder()` for
 //! the [`Space`], the [`Lifetime`] and permissions. All handles are `Send + Sync + Clone`, and serialise as a [`Handle`] that
@@ -80,6 +81,8 @@ pub use participant::{
 pub use queue::{DEFAULT_QUEUE_CAPACITY, GetError, Peeked, PutError, Queue, Reservation};
 pub use shm::plain::Plain;
 pub use shm::{Kind, Lifetime};
+#[cfg(feature = "async")]
+pub use sync::AsyncLockGuard;
 pub use sync::{
     Barrier, BarrierError, BarrierSeat, BarrierWaitResult, Condition, ConditionGuard, Event, Reset,
     WaitTimeoutResult,

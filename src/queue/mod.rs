@@ -6,6 +6,7 @@
 //! | [`ring`] | slots, locks of the two sides, who may do what when; knows bytes only |
 //! | [`wait`] | how callers wait |
 //! | [`ready`] | waiting for a queue among other things |
+//! | `tasks` | the same for tasks (feature `async`) |
 //! | [`plain`], [`guards`] | `Queue<T>` and its in-place guards |
 
 mod error;
@@ -14,6 +15,8 @@ mod plain;
 mod ready;
 mod ring;
 mod stamp;
+#[cfg(feature = "async")]
+mod tasks;
 mod wait;
 
 use std::sync::Arc;

@@ -38,6 +38,9 @@ const TOKEN: u64 = 0x7fff_ffff << 32;
 const PANICKED: u64 = 1 << 63;
 /// A token no thread has: the holding belongs to nobody.
 const HANDED_OVER: u64 = 0x7fff_ffff << 32;
+/// A token no thread has: some task of the process holds the word. One of them at a time, so the name is unambiguous.
+#[cfg(feature = "async")]
+pub(crate) const TASK_TOKEN: u32 = 0x7fff_fffe;
 /// What says who holds the word.
 const OWNER: u64 = ID | TOKEN;
 /// What says how the last owner left.

@@ -13,6 +13,7 @@
 //! | [`RwLock`] | [`rwlock_word`] | dead readers are struck out; a dead writer as with [`Lock`] |
 //! | [`Semaphore`], [`BoundedSemaphore`] | [`semaphore_slots`], [`semaphore_bank`] | whoever lacks a permit frees the dead's |
 //! | [`wait_any`] | none: the objects' own | what was meant for the dead waiter goes to others |
+//! | `tasks` (feature `async`) | none: the objects' own | the same for tasks |
 
 mod barrier;
 mod barrier_outcome;
@@ -40,6 +41,8 @@ mod semaphore_bounded;
 mod semaphore_describe;
 mod semaphore_pool;
 mod semaphore_slots;
+#[cfg(feature = "async")]
+mod tasks;
 mod wait;
 mod wait_any;
 mod waiters;
@@ -63,11 +66,15 @@ pub use rwlock::RwLock;
 pub use rwlock_guards::{RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{PermitError, Semaphore, SemaphorePermit};
 pub use semaphore_bounded::BoundedSemaphore;
+#[cfg(feature = "async")]
+pub use tasks::AsyncLockGuard;
 pub use wait_any::{Taken, Waitable, try_wait_any, wait_any, wait_any_timeout};
 
 pub(crate) use event_count::{EventCount, Ticket};
 pub(crate) use lock::Parts;
 pub(crate) use lock_word::{Entry, LockWord, Owner};
 pub(crate) use semaphore_describe::describe_semaphore;
+#[cfg(feature = "async")]
+pub(crate) use tasks::Wait;
 pub(crate) use wait::{Patience, Turn};
 pub(crate) use wait_any::{Announced, Attempt, Begun, Look, Source};

@@ -8,13 +8,13 @@ use crate::sync::event_word::Seen;
 use crate::sync::waiters::{Full, Place};
 
 /// A manual-reset event that somebody waits for.
-pub(super) struct ManualEvent<'a> {
+pub(crate) struct ManualEvent<'a> {
     event: &'a Event,
     before: Seen,
 }
 
 impl<'a> ManualEvent<'a> {
-    pub(super) fn new(event: &'a Event) -> Self {
+    pub(crate) fn new(event: &'a Event) -> Self {
         ManualEvent { event, before: event.manual().look() }
     }
 }
@@ -36,14 +36,14 @@ impl<'a> Source<'a> for ManualEvent<'a> {
 }
 
 /// An auto-reset event that somebody waits for.
-pub(super) struct AutoEvent<'a> {
+pub(crate) struct AutoEvent<'a> {
     event: &'a Event,
     /// The waiter's place and the participant it belongs to.
     place: Option<(Place, u32)>,
 }
 
 impl<'a> AutoEvent<'a> {
-    pub(super) fn new(event: &'a Event) -> Self {
+    pub(crate) fn new(event: &'a Event) -> Self {
         AutoEvent { event, place: None }
     }
 }

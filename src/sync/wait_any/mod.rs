@@ -21,9 +21,10 @@ mod watch;
 use std::fmt;
 use std::time::Duration;
 
-use event::{AutoEvent, ManualEvent};
-use lock::{LockSource, RLockSource};
-use semaphore::PermitSource;
+pub(super) use event::{AutoEvent, ManualEvent};
+pub(super) use lock::LockSource;
+use lock::RLockSource;
+pub(super) use semaphore::PermitSource;
 use source::Mapped;
 use watch::EndSource;
 
