@@ -71,7 +71,7 @@ impl<'a, S> Wait<'a, S> {
         let bridge = Bridge::of_this_process().map_err(|source| Error::Io {
             object: self.attached.object(),
             action: "start the thread that wakes tasks waiting for",
-            path: self.attached.member.space().directory().to_owned(),
+            path: self.attached.segment.site().directory.to_path_buf(),
             source,
         })?;
         self.bridge = Some(Arc::clone(&bridge));
