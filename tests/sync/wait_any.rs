@@ -9,7 +9,7 @@ use procshare::{
 };
 use procshare_harness::{Child, Page};
 
-use crate::support::{LIMIT, TestSpace, await_asleep, finish, guarded, kill};
+use crate::support::{LIMIT, TestSpace, await_asleep, await_that, finish, guarded, kill};
 
 const SHORT: Duration = Duration::from_millis(20);
 
@@ -340,10 +340,12 @@ fn what_a_killed_waiter_was_granted_goes_to_others() {
 fn a_signal_for_who_took_something_else_is_passed_on() {
     guarded(|| {
         for round in 0..200 {
-            let (mine, ours) = (auto(), auto());
+            let (mine, ours, done) = (auto(), auto(), Event::anonymous().unwrap());
             let page = Page::new(4096);
             let both = Child::fork(|| {
                 page.u64s()[0].store(1 + wait_any(&[&mine, &ours]).unwrap().0 as u64, SeqCst);
+                // Alive until the end: its death would pass on what it kept.
+                done.wait().unwrap();
             });
             let single = Child::fork(|| ours.wait().unwrap());
             if round % 2 == 0 {
@@ -352,7 +354,7 @@ fn a_signal_for_who_took_something_else_is_passed_on() {
             }
             ours.set().unwrap();
             mine.set().unwrap();
-            both.wait(LIMIT).unwrap();
+            await_that(|| page.u64s()[0].load(SeqCst) != 0);
             // Whoever took what, one signal of each was made, and one of them was used up.
             match page.u64s()[0].load(SeqCst) {
                 1 => {}
@@ -364,6 +366,8 @@ fn a_signal_for_who_took_something_else_is_passed_on() {
             }
             single.wait(LIMIT).unwrap();
             assert!(!mine.is_set() && !ours.is_set());
+            done.set().unwrap();
+            both.wait(LIMIT).unwrap();
         }
     });
 }
