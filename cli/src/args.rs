@@ -34,6 +34,11 @@ pub(crate) enum Command {
     Demo(Demo),
     #[command(hide = true)]
     DemoWorker(DemoWorker),
+    #[cfg(target_os = "linux")]
+    Torture(Torture),
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    TortureWorker(TortureWorker),
 }
 
 /// Where to look.
@@ -199,6 +204,57 @@ pub(crate) struct Demo {
 pub(crate) struct DemoWorker {
     /// Which of the workers it is
     pub(crate) index: usize,
+    /// The shared objects
+    pub(crate) plan: String,
+}
+
+/// Let processes fight for every kind of object, kill, stop and fork some of them, and have the survivors check every promise
+///
+/// Kills happen at random moments and, in probes, while the victim surely holds what all others wait for; those are timed.
+/// Every fifth probe lets the waiters sleep for a second first. Uses a space of its own. Exits with 1 if anything hangs or a
+/// promise is broken.
+#[cfg(target_os = "linux")]
+#[derive(ClapArgs)]
+#[command(after_help = "\
+Examples:
+  procshare torture                     everything, 200 kills each
+  procshare torture --object Lock,Queue --kills 5000 --seed 7
+  procshare torture --object Lock --idle
+  procshare torture --json | jq '.objects[] | {object, hangs, violations}'")]
+pub(crate) struct Torture {
+    /// What to torture: kinds of objects, or all
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "all")]
+    pub(crate) object: Vec<String>,
+
+    /// How many processes to kill, for each kind of object
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) kills: u64,
+
+    /// Where the random moments begin; printed, so that a run can be repeated as far as the machine allows
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+
+    /// How many processes fight for an object
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(2..=60))]
+    pub(crate) contenders: u8,
+
+    /// Also measure the processor time of 64 waiters asleep on each object, which takes 6 seconds each
+    #[arg(long)]
+    pub(crate) idle: bool,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One contender of the torture; started by it.
+#[cfg(target_os = "linux")]
+#[derive(ClapArgs)]
+pub(crate) struct TortureWorker {
+    /// Which of the contenders it is
+    pub(crate) row: usize,
+    /// The how manieth process
+    pub(crate) incarnation: u64,
     /// The shared objects
     pub(crate) plan: String,
 }

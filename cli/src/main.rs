@@ -5,6 +5,9 @@ mod args;
 mod cmd;
 mod demo;
 mod output;
+mod random;
+#[cfg(target_os = "linux")]
+mod torture;
 
 use std::process::ExitCode;
 

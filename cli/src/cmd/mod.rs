@@ -21,5 +21,9 @@ pub(crate) fn run(args: Args) -> Result<Verdict> {
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => crate::demo::run(&args),
         Command::DemoWorker(args) => crate::demo::work(&args),
+        #[cfg(target_os = "linux")]
+        Command::Torture(args) => crate::torture::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::TortureWorker(args) => crate::torture::work(&args),
     }
 }

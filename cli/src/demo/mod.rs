@@ -13,7 +13,6 @@
 
 mod files;
 mod parent;
-mod random;
 mod report;
 mod shared;
 mod tally;
@@ -25,6 +24,7 @@ use anyhow::{Result, bail};
 
 use crate::args::{Demo, DemoWorker};
 use crate::output::Verdict;
+use crate::random;
 
 pub(crate) use self::tally::MOST_WORKERS;
 

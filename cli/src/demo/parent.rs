@@ -8,9 +8,9 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::files::Listed;
-use super::random::Random;
 use super::shared::Shared;
 use super::tally::Counts;
+use crate::random::Random;
 
 /// How often the parent looks after its workers.
 const LOOK: Duration = Duration::from_millis(1);

@@ -4,8 +4,8 @@ use procshare::{AtomicArray, AtomicValue, Handle, Lifetime, Result, SharedMemory
 use serde::{Deserialize, Serialize};
 
 use super::files::Listed;
-use super::random;
 use super::tally::{Counts, Tally};
+use crate::random;
 
 /// What a file's state is; any other number is a claim.
 const FREE: u32 = 0;
