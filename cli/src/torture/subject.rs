@@ -134,6 +134,7 @@ pub(super) const CATALOGUE: &[Entry] = &[
     entry::<subjects::LockSubject>("Lock"),
     entry::<subjects::LockArraySubject>("LockArray"),
     entry::<subjects::RLockSubject>("RLock"),
+    entry::<subjects::RwLockSubject>("RwLock"),
     entry::<subjects::SemaphoreSubject>("Semaphore"),
     entry::<subjects::BoundedSemaphoreSubject>("BoundedSemaphore"),
     entry::<subjects::EventSubject>("Event"),

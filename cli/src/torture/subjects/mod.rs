@@ -9,6 +9,7 @@ mod lock;
 mod lock_array;
 mod queue;
 mod rlock;
+mod rwlock;
 mod sanctum;
 mod semaphore;
 mod value;
@@ -22,6 +23,7 @@ pub(super) use self::lock::LockSubject;
 pub(super) use self::lock_array::LockArraySubject;
 pub(super) use self::queue::QueueSubject;
 pub(super) use self::rlock::RLockSubject;
+pub(super) use self::rwlock::RwLockSubject;
 pub(super) use self::semaphore::{BoundedSemaphoreSubject, SemaphoreSubject};
 pub(super) use self::value::ValueSubject;
 

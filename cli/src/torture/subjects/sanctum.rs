@@ -50,6 +50,19 @@ impl<'a> Sanctum<'a> {
         Ok(())
     }
 
+    /// Looks from outside, where nobody may be inside.
+    pub(super) fn spectate(&self, actor: &Actor, told: bool) -> Turn {
+        let owner = self.ledger.get(self.owner)?;
+        if owner != 0 && !actor.board.is_condemned(owner)? {
+            broken!("{owner:#x} is inside, alive, while {:#x} looks", actor.token.to_word());
+        }
+        let (first, second) = self.counters()?;
+        if !told && (owner != 0 || first != second) {
+            broken!("an owner left its work half-done ({first}, {second}), and who looks was not told");
+        }
+        Ok(())
+    }
+
     pub(super) fn leave(&self, actor: &Actor) -> Turn {
         let word = actor.token.to_word();
         match self.ledger.compare_exchange(self.owner, word, 0)? {
