@@ -132,7 +132,7 @@ unsafe impl Word for SeatWord {}
 
 #[cfg(all(test, not(loom)))]
 mod seat {
-    use super::*;
+    use super::SeatWord;
 
     documented_layout!(SeatWord { owner, arrival, since, reserved });
 }
