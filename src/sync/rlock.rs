@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::lock::{Parts, ReleaseError};
 use super::lock_word::{Entry, Owner};
 use super::outcome::{LockError, OwnerDied};
-use super::rlock_word::{DEEPEST, RLockWord, Step};
+use super::rlock_word::{DEEPEST, RLockWord};
 use crate::error::{Error, Result};
 use crate::participant::{
     Attached, Body, Builder, Expect, Handle, Object, ParticipantId, Plan, PlanFault, RawFacts, sealed,
@@ -30,7 +30,8 @@ use crate::time::Deadline;
 ///
 /// As for [`Lock`](crate::Lock): whoever comes next gets the guard inside [`LockError::OwnerDied`], until somebody calls
 /// [`RLockGuard::make_consistent`], and holds the lock once, however often the dead owner had taken it. A panic that goes
-/// through any guard marks the lock when it is given back. Taking the lock again does not tell again: the thread knows.
+/// through any guard, and began while the lock was held, marks the lock when it is given back. Taking the lock again does not
+/// tell again: the thread knows.
 ///
 /// # Examples
 ///
@@ -64,8 +65,6 @@ pub struct RLock {
 pub struct RLockGuard<'a> {
     pub(super) lock: &'a RLock,
     pub(super) owner: Owner,
-    /// Whether the thread was unwinding already when it took the lock: then its panic is not this lock's.
-    unwinding: bool,
     /// Guards stay on their thread: the owner is a thread.
     thread: PhantomData<*const ()>,
 }
@@ -129,7 +128,7 @@ impl RLock {
     /// # Errors
     ///
     /// [`LockError::OwnerDied`] with the guard inside; [`LockError::Failed`] if a forked child cannot join the space, the
-    /// handle is read-only, or the thread holds the lock 2^31 - 1 times ([`Error::BadSize`]).
+    /// handle is read-only, or the thread holds the lock 2^30 - 1 times ([`Error::BadSize`]).
     #[inline]
     pub fn lock(&self) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
         self.enter(Deadline::Never)
@@ -193,21 +192,33 @@ impl RLock {
     #[inline]
     fn enter(&self, deadline: Deadline) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
         let me = self.attached.member.me();
-        if me != 0 {
-            let owner = Owner::new(me, sys::thread_token());
-            match self.word.enter_fast(owner) {
-                Step::Entered => return Ok(self.guard(owner)),
-                Step::Wait => {}
-                Step::TooDeep => return Err(self.too_deep()),
-            }
+        let owner = Owner::new(me, sys::thread_token());
+        if me != 0 && self.word.enter_fast(owner) {
+            return Ok(self.guard(owner));
         }
-        self.enter_slow(deadline)
+        match self.enter_slow(deadline) {
+            Ok(owner) => Ok(self.guard(owner)),
+            Err(error) => Err(*error),
+        }
     }
 
+    /// The owner, which has entered. Owner and box travel in registers: a guard or error returned through memory would make
+    /// the fast path assemble its guard in memory, too, and wait for it there.
     #[cold]
-    fn enter_slow(&self, deadline: Deadline) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
-        let (owner, entry) = self.parts().own(deadline, "lock it")?;
-        self.begin(owner, entry).map_err(LockError::OwnerDied)
+    fn enter_slow(&self, deadline: Deadline) -> Result<Owner, Box<LockError<RLockGuard<'_>>>> {
+        let me = self.attached.member.me();
+        if me != 0 && self.word.depth_of(Owner::new(me, sys::thread_token())) == DEEPEST {
+            return Err(Box::new(self.too_deep()));
+        }
+        let (owner, entry) = self.parts().own(deadline, "lock it").map_err(|error| Box::new(error.into()))?;
+        match self.begin(owner, entry) {
+            Ok(guard) => {
+                // The caller makes it anew.
+                std::mem::forget(guard);
+                Ok(owner)
+            }
+            Err(outcome) => Err(Box::new(LockError::OwnerDied(outcome))),
+        }
     }
 
     /// The word of which the owner has it.
@@ -240,7 +251,7 @@ impl RLock {
 
     #[inline]
     pub(super) fn guard(&self, owner: Owner) -> RLockGuard<'_> {
-        RLockGuard { lock: self, owner, unwinding: std::thread::panicking(), thread: PhantomData }
+        RLockGuard { lock: self, owner, thread: PhantomData }
     }
 }
 
@@ -295,8 +306,7 @@ impl Drop for RLockGuard<'_> {
         let member = &self.lock.attached.member;
         // A forked child reads another id (or none) and leaves its parent's holding alone.
         if member.me() == self.owner.id() {
-            let panic = !self.unwinding && std::thread::panicking();
-            self.lock.word.leave(member.host(), self.owner, panic);
+            self.lock.word.leave(member.host(), self.owner, std::thread::panicking());
         }
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `lock` | free | that thread's, see [`lock_word`](super::lock_word) |
 //! | `owner` | 0, or a dead owner's | the thread, from shortly after it took `lock` until shortly before it leaves it |
-//! | `depth` | anything | how often the thread entered; bit 31, PANIC: a panic went through a guard meanwhile |
+//! | `depth` | anything | bits 0..30: how often the thread entered; bit 30, UNWINDING: a panic was on its way already when it took `lock`; bit 31, PANIC: one went through a guard since |
 //!
 //! Only the holder of `lock` writes `owner` and `depth`, so plain loads and stores do. A thread that reads its own name in
 //! `owner` wrote it there itself and holds `lock`: names are never used twice, a thread wipes its name before it
@@ -21,8 +21,10 @@ use super::lock_word::{LockWord, Owner};
 
 /// A panic went through a guard.
 const PANIC: u32 = 1 << 31;
+/// A panic was on its way when the thread took the lock: it is not this lock's.
+const UNWINDING: u32 = 1 << 30;
 /// The deepest re-entry.
-pub(super) const DEEPEST: u32 = PANIC - 1;
+pub(super) const DEEPEST: u32 = UNWINDING - 1;
 
 /// A re-entrant lock in shared memory. All-zero is free.
 #[derive(Debug)]
@@ -39,39 +41,30 @@ unsafe impl Word for RLockWord {}
 
 documented_layout!(RLockWord { lock, owner, depth, reserved });
 
-/// How an attempt to enter without waiting ended.
-pub(super) enum Step {
-    /// One level deeper.
-    Entered,
-    /// Somebody else holds the lock, or it is inconsistent.
-    Wait,
-    /// The thread is as deep in as can be.
-    TooDeep,
-}
-
 impl RLockWord {
-    /// Enters if the thread holds the lock already, or if the lock is free and in good order.
+    /// Enters if the thread holds the lock already, and not as deep as can be, or if the lock is free and in good order.
     #[inline]
-    pub(super) fn enter_fast(&self, me: Owner) -> Step {
+    pub(super) fn enter_fast(&self, me: Owner) -> bool {
         if self.is_owned_by(me) {
-            let depth = self.depth.load(Relaxed);
-            if depth & DEEPEST == DEEPEST {
-                return Step::TooDeep;
+            let deeper = self.depth.load(Relaxed).wrapping_add(1);
+            if deeper & DEEPEST == 0 {
+                return false;
             }
-            self.depth.store(depth + 1, Relaxed);
-            return Step::Entered;
+            self.depth.store(deeper, Relaxed);
+            return true;
         }
-        if self.lock.acquire_fast(me) {
+        let taken = self.lock.acquire_fast(me);
+        if taken {
             self.begin(me);
-            return Step::Entered;
         }
-        Step::Wait
+        taken
     }
 
     /// Notes the new owner, which has just taken `lock`, at depth one.
     #[inline]
     pub(super) fn begin(&self, me: Owner) {
-        self.depth.store(1, Relaxed);
+        let unwinding = if std::thread::panicking() { UNWINDING } else { 0 };
+        self.depth.store(1 | unwinding, Relaxed);
         self.owner.store(me.bits(), Relaxed);
     }
 
@@ -81,7 +74,10 @@ impl RLockWord {
         if !self.is_owned_by(me) {
             return false;
         }
-        let depth = self.depth.load(Relaxed) | if panic { PANIC } else { 0 };
+        let mut depth = self.depth.load(Relaxed);
+        if panic && depth & UNWINDING == 0 {
+            depth |= PANIC;
+        }
         if depth & DEEPEST > 1 {
             self.depth.store(depth - 1, Relaxed);
             return true;

@@ -165,6 +165,7 @@ impl RwLock {
     ///
     /// [`LockError::OwnerDied`] with the guard inside; [`LockError::Deadlock`] if the calling thread holds the write guard;
     /// [`LockError::Failed`] if a forked child cannot join the space or the handle is read-only.
+    #[inline]
     pub fn write(&self) -> Result<RwLockWriteGuard<'_>, LockError<RwLockWriteGuard<'_>>> {
         self.seize(Deadline::Never)
     }
@@ -174,6 +175,7 @@ impl RwLock {
     /// # Errors
     ///
     /// [`LockError::WouldBlock`], and as [`write`](Self::write).
+    #[inline]
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_>, LockError<RwLockWriteGuard<'_>>> {
         self.seize(Deadline::Now)
     }
@@ -316,24 +318,46 @@ fn read_outcome(guard: RwLockReadGuard<'_>, told: Option<Cause>) -> Reading<'_> 
 
 /// Writing.
 impl RwLock {
+    #[inline]
     fn seize(&self, deadline: Deadline) -> Writing<'_> {
+        match self.seize_word(deadline) {
+            Ok(owner) => Ok(self.writer_guard(owner)),
+            Err(error) => Err(*error),
+        }
+    }
+
+    /// The owner, which is in the data. Owner and box travel in registers: a guard returned through memory would be waited for
+    /// there.
+    fn seize_word(&self, deadline: Deadline) -> Result<Owner, Box<LockError<RwLockWriteGuard<'_>>>> {
         let (member, host) = (&self.attached.member, self.attached.member.host());
         if deadline == Deadline::Now && member.me() != 0 && self.word.has_live_reader(host) {
-            return Err(LockError::WouldBlock);
+            return Err(Box::new(LockError::WouldBlock));
         }
-        let (owner, entry) = self.parts().own(deadline, "write-lock it")?;
-        let told = self.word.settle(entry);
+        let me = member.me();
+        let mut owner = Owner::new(me, sys::thread_token());
+        let mut told = None;
+        if me == 0 || !self.word.writer().acquire_fast(owner) {
+            let boxed = |error: Error| Box::new(LockError::from(error));
+            let (joined, entry) = self.parts().own(deadline, "write-lock it").map_err(boxed)?;
+            owner = joined;
+            told = self.word.settle(entry);
+        }
         if let Err(fault) = self.word.drain(host, owner.id(), deadline) {
             self.parts().disown(owner);
-            return Err(self.fault(fault, deadline));
+            return Err(Box::new(self.fault(fault, deadline)));
         }
         self.word.begin(owner.id());
-        let guard =
-            RwLockWriteGuard { lock: self, owner, unwinding: std::thread::panicking(), thread: PhantomData };
         match told {
-            None => Ok(guard),
-            Some(cause) => Err(LockError::OwnerDied(OwnerDied::new(guard, cause))),
+            None => Ok(owner),
+            Some(cause) => {
+                Err(Box::new(LockError::OwnerDied(OwnerDied::new(self.writer_guard(owner), cause))))
+            }
         }
+    }
+
+    #[inline]
+    fn writer_guard(&self, owner: Owner) -> RwLockWriteGuard<'_> {
+        RwLockWriteGuard { lock: self, owner, unwinding: std::thread::panicking(), thread: PhantomData }
     }
 }
 

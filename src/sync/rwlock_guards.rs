@@ -95,6 +95,7 @@ impl<'a> RwLockWriteGuard<'a> {
 }
 
 impl Drop for RwLockWriteGuard<'_> {
+    #[inline]
     fn drop(&mut self) {
         let RwLock { word, attached } = self.lock;
         let member = &attached.member;
