@@ -51,6 +51,10 @@ impl Site {
             io::ErrorKind::NotFound => Error::NotFound { object },
             io::ErrorKind::AlreadyExists => Error::AlreadyExists { object },
             io::ErrorKind::PermissionDenied => Error::PermissionDenied { object, action, path },
+            // Errors of the system itself have a number: this one is of the backend's making.
+            io::ErrorKind::Unsupported if source.raw_os_error().is_none() => {
+                Error::LocksUnsupported { path: self.directory.to_path_buf(), detail: source.to_string() }
+            }
             io::ErrorKind::InvalidData => Error::NotASegment {
                 object,
                 what: "file type",

@@ -327,9 +327,14 @@ fn allocate(fd: libc::c_int, from: libc::off_t, len: libc::off_t) -> io::Result<
     }
 }
 
-/// Records `id` as attached, through the description behind `fd`.
+/// Records `id` as attached, through the description behind `fd`; `Unsupported`, without a number of the system's, where locks
+/// do not work.
 fn attach(fd: libc::c_int, id: u32) -> io::Result<()> {
-    ofd_lock(fd, libc::F_OFD_SETLK, libc::F_RDLCK, ATTACH_BASE + i64::from(id), 1).map(drop)
+    let recorded = ofd_lock(fd, libc::F_OFD_SETLK, libc::F_RDLCK, ATTACH_BASE + i64::from(id), 1);
+    recorded.map(drop).map_err(|error| match error.raw_os_error() {
+        Some(code) if super::means_no_locks(code) => io::Error::new(io::ErrorKind::Unsupported, error),
+        _ => error,
+    })
 }
 
 /// Links an unnamed file: directly where the kernel allows it, else through `/proc`.
