@@ -6,11 +6,13 @@ use std::time::Duration;
 use procshare::{Error, Handle, Lifetime, Space, Value};
 use procshare_harness::{Fate, Page, Region, Scenario, child};
 
+use crate::seccomp::{NO_UNNAMED_FILES, refuse};
 use crate::support::{World, die_after, directory, files};
 use crate::value::{OLD, Wide, value_in};
 
 kill_tests! {
     create: Pair;
+    create_under_a_temporary_name: Pair;
     create_in_a_new_space: Pair;
     open_or_create: Pair;
     anonymous: Alone;
@@ -106,6 +108,25 @@ fn create() -> Scenario<'static, SpaceWorld> {
         world.assert_slots();
         Ok::<(), String>(())
     })
+}
+
+/// File systems without unnamed files: what a dead creator leaves there is collected.
+fn create_under_a_temporary_name() -> Scenario<'static, SpaceWorld> {
+    let mut scenario = Scenario::new("create under a temporary name", world("temporary"));
+    for name in ["create", "create too"] {
+        scenario = scenario.prepared(name, |world, stage| {
+            world.space.join().unwrap();
+            refuse(&[NO_UNNAMED_FILES]).unwrap();
+            stage.run(|| match Value::builder().space(&world.space).create("made", MADE) {
+                Ok(value) => std::mem::forget(value),
+                Err(Error::AlreadyExists { .. }) => {}
+                Err(other) => panic!("{other}"),
+            })
+        });
+    }
+    scenario
+        .watch(|world| world.regions())
+        .check(|world, fates| complete_or_absent(&world.space, "made", any_finished(fates)))
 }
 
 fn create_in_a_new_space() -> Scenario<'static, Outside> {

@@ -33,3 +33,6 @@ mod rlock;
 mod rwlock;
 mod semaphore;
 mod value;
+
+#[path = "../space/seccomp.rs"]
+mod seccomp;

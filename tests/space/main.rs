@@ -16,4 +16,6 @@ mod handles;
 mod lifetime;
 mod liveness;
 mod namespaces;
+mod seccomp;
+mod systems;
 mod trust;
