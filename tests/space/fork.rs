@@ -66,6 +66,12 @@ fn copies_of_a_parents_guard_do_nothing() {
     });
 }
 
+/// For processes that outlive their parent: whatever becomes of the test, they end.
+fn end_some_day() {
+    // SAFETY: nobody handles the signal, so it ends the calling process.
+    unsafe { libc::alarm(100) };
+}
+
 #[test]
 fn a_child_does_not_keep_its_dead_parent_alive() {
     guarded(|| {
@@ -77,6 +83,7 @@ fn a_child_does_not_keep_its_dead_parent_alive() {
             // A child that outlives it, with every descriptor and mapping that fork copies.
             // SAFETY: the child only sleeps.
             if unsafe { libc::fork() } == 0 {
+                end_some_day();
                 flags.word(1).store(u64::from(std::process::id()), std::sync::atomic::Ordering::SeqCst);
                 park();
             }
@@ -117,6 +124,7 @@ fn threads_that_join_while_others_fork_leak_nothing_into_children() {
                     // SAFETY: the child only sleeps.
                     let pid = unsafe { libc::fork() };
                     if pid == 0 {
+                        end_some_day();
                         park();
                     }
                     flags.word(forked).store(pid as u64, std::sync::atomic::Ordering::SeqCst);
