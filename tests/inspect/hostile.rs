@@ -52,7 +52,7 @@ fn foreign_and_damaged_files_are_listed_with_the_reason() {
         assert!(matches!(content, Err(Error::NotASegment { .. })), "{name}: {content:?}");
     }
     assert!(matches!(entry("version").content, Err(Error::WrongVersion { found: 99, .. })));
-    assert!(matches!(entry("link").content, Err(Error::Io { .. })));
+    assert!(matches!(entry("link").content, Err(Error::NotASegment { .. })));
     assert_eq!(entry("not ours!\\n").form, Form::Foreign);
     assert!(matches!(entry("not ours!\\n").content, Err(Error::BadName { .. })));
     assert_eq!(entry(".tmp-00000000000000000000000000000000").form, Form::Unpublished);
