@@ -215,7 +215,7 @@ fn what_is_no_link_is_shown_as_it_is() {
         }
     };
     assert_eq!(shown(&whole), None);
-    assert_eq!(shown(&whole[..300]).unwrap(), whole[..FRONT]);
+    assert_eq!(shown(&whole[..whole.len() - 1]).unwrap(), whole[..FRONT]);
     assert_eq!(shown(&[whole.clone(), whole].concat()).unwrap().len(), FRONT);
     assert_eq!(shown(b"short").unwrap(), b"short");
     assert!(shown(b"").unwrap().is_empty());
