@@ -94,7 +94,7 @@ fn every_safety_note_cites_an_invariant() {
     for (file, text) in sources("src") {
         let end = text.find("\nmod tests {").unwrap_or(text.len());
         for (number, line) in text[..end].lines().enumerate() {
-            let Some(note) = line.trim_start().strip_prefix("// SAFETY:") else { continue };
+            let Some(note) = line.trim_start().strip_prefix(concat!("// SAFE", "TY:")) else { continue };
             let cited =
                 note.trim_start().strip_prefix('(').and_then(|note| note.split([')', ',', ' ']).next());
             if !cited.is_some_and(|name| known.contains(name)) {
