@@ -203,6 +203,10 @@ fn attach(directory: &Path, link: Link, access: Access, id: Option<u32>) -> io::
 /// Takes away a name that leads nowhere, unless somebody living may still reach what this process cannot.
 fn finish_removal(directory: &Path, name: &OsStr, key: Key, is_registry: bool) -> io::Result<()> {
     let living = close(directory, key)? == Closing::InUse || (is_registry && seat::any_living(directory)?);
+    // Asked last: who lives may have taken the name away from the lost memory, made a new registry and a seat by that.
+    if key_at(&directory.join(name)) != Some(key) {
+        return Ok(());
+    }
     if living {
         return Err(io::Error::other(
             "the memory cannot be reached from this process, though a living process uses it",

@@ -9,7 +9,7 @@ use super::attachment::Attachment;
 use super::link::{Found, Link, read};
 use super::memory::{Key, Memory, erase};
 use super::{collect_remains, file, ledger, list, os, seat};
-use crate::sys::{Access, FRONT, Held, ProcessLock, Trust};
+use crate::sys::{Access, FRONT, Held, NewFile, ProcessLock, Trust};
 
 /// A directory, removed at the end with the memory of its objects.
 struct Place(PathBuf);
@@ -154,6 +154,44 @@ fn a_registry_out_of_reach_is_not_given_up_while_somebody_lives() {
     drop(seat);
     assert_eq!(open().map(|error| error.kind()), Some(ErrorKind::NotFound));
     assert!(place.is_clean(key));
+}
+
+#[test]
+fn a_lost_registry_is_made_anew_by_whoever_comes_first() {
+    const NEWCOMERS: u32 = 8;
+    for _ in 0..40 {
+        let place = Place::new();
+        erase(place.object());
+        let start = std::sync::Barrier::new(NEWCOMERS as usize);
+        let newcomer = |slot| {
+            start.wait();
+            let found = find_or_make(&place.0);
+            let _lock = ProcessLock::take();
+            let registry = place.0.join("object");
+            (found.id(), seat::Seat::take(&registry, found.id(), slot..slot + 1).unwrap().unwrap())
+        };
+        let seats: Vec<_> = std::thread::scope(|scope| {
+            let newcomers: Vec<_> = (0..NEWCOMERS).map(|slot| scope.spawn(move || newcomer(slot))).collect();
+            newcomers.into_iter().map(|newcomer| newcomer.join().unwrap()).collect()
+        });
+        assert!(seats.iter().all(|(id, _)| *id == seats[0].0), "all came to the same registry");
+    }
+}
+
+/// The registry `object`, made here if there is none.
+fn find_or_make(directory: &Path) -> file::Region {
+    let wanted = NewFile { len: 4096, backed: 4096, trust: Trust::Owner, mode: None, id: 1 };
+    loop {
+        match file::open(directory, OsStr::new("object"), Access::ReadWrite, None) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            found => return found.unwrap(),
+        }
+        let (draft, region) = file::Draft::create(directory, &wanted).unwrap();
+        match draft.publish("object") {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            published => return published.map(|()| region).unwrap(),
+        }
+    }
 }
 
 #[test]
