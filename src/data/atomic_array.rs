@@ -10,9 +10,7 @@ use super::describe;
 use crate::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::atomic::{AtomicU64, fence};
 use crate::error::{Error, Result};
-use crate::participant::{
-    Attached, Body, Builder, Expect, Handle, Object, Plan, PlanFault, RawFacts, sealed,
-};
+use crate::participant::{Attached, Body, Builder, Expect, Object, Plan, PlanFault, RawFacts, travels};
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
 use crate::shm::segment::Segment;
@@ -306,11 +304,6 @@ impl<T: Atomic> AtomicArray<T> {
         self.cells.iter().map(|cell| T::decode(cell.get(SeqCst)))
     }
 
-    /// The array's address as data, for another process.
-    pub fn handle(&self) -> Handle<AtomicArray<T>> {
-        Handle::of(self)
-    }
-
     /// Writes the array's pages back to the device of a space on disk.
     ///
     /// # Errors
@@ -401,7 +394,7 @@ pub(crate) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
     describe::elements(segment, HEAD_LEN, usize::try_from(len).unwrap_or(usize::MAX))
 }
 
-impl<T: Atomic> sealed::Sealed for AtomicArray<T> {}
+travels!(impl[T: Atomic] AtomicArray<T>);
 
 impl<T: Atomic> Object for AtomicArray<T> {
     type Init = AtomicContents<T>;
@@ -457,11 +450,5 @@ impl<T: Atomic> Object for AtomicArray<T> {
 
     fn attached(&self) -> &Attached {
         &self.attached
-    }
-}
-
-impl<T: Atomic> serde::Serialize for AtomicArray<T> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
     }
 }

@@ -8,9 +8,7 @@ use super::atomic_ops::{operations, writable};
 use super::describe;
 use crate::atomic::Ordering::{Relaxed, SeqCst};
 use crate::error::Result;
-use crate::participant::{
-    Attached, Body, Builder, Expect, Handle, Object, Plan, PlanFault, RawFacts, sealed,
-};
+use crate::participant::{Attached, Body, Expect, Object, Plan, PlanFault, RawFacts, constructors};
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
 use crate::shm::segment::Segment;
@@ -67,61 +65,6 @@ impl<T: Atomic> AtomicValue<T> {
         (&self.cell, &self.attached)
     }
 
-    /// Options: space, lifetime, permissions, read-only.
-    pub fn builder() -> Builder<AtomicValue<T>> {
-        Builder::new()
-    }
-
-    /// Makes the value `name` with its first content.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::create_with`]; [`Error::AlreadyExists`](crate::Error::AlreadyExists) if the name is taken.
-    pub fn create(name: &str, initial: T) -> Result<Self> {
-        Self::builder().create(name, initial)
-    }
-
-    /// Opens the value `name`.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`]; [`Error::WrongType`](crate::Error::WrongType) if it holds another type.
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the value `name`, or makes it with its first content.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open_or_create_with`].
-    pub fn open_or_create(name: &str, initial: T) -> Result<Self> {
-        Self::builder().open_or_create(name, initial)
-    }
-
-    /// Makes a value without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::anonymous_with`].
-    pub fn anonymous(initial: T) -> Result<Self> {
-        Self::builder().anonymous(initial)
-    }
-
-    /// Removes the name; whoever is attached keeps using the value.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
-    /// The value's address as data, for another process.
-    pub fn handle(&self) -> Handle<AtomicValue<T>> {
-        Handle::of(self)
-    }
-
     /// Writes the value's page back to the device of a space on disk.
     ///
     /// # Errors
@@ -132,33 +75,11 @@ impl<T: Atomic> AtomicValue<T> {
     }
 }
 
-impl<T: Atomic> Builder<AtomicValue<T>> {
-    /// Makes the value `name` with its first content; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str, initial: T) -> Result<AtomicValue<T>> {
-        self.create_with(name, initial)
-    }
-
-    /// Opens the value `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str, initial: T) -> Result<AtomicValue<T>> {
-        self.open_or_create_with(name, initial)
-    }
-
-    /// Makes a value without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self, initial: T) -> Result<AtomicValue<T>> {
-        self.anonymous_with(initial)
-    }
+constructors! {
+    impl[T: Atomic] AtomicValue<T>,
+    noun: "value",
+    made: " with its first content",
+    (initial: T) => initial
 }
 
 impl<T: Atomic> Clone for AtomicValue<T> {
@@ -180,8 +101,6 @@ impl<T: Atomic + fmt::Debug> fmt::Debug for AtomicValue<T> {
 pub(crate) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
     Ok(describe::one(segment, 0)?.map(|value| ("value", value)).into_iter().collect())
 }
-
-impl<T: Atomic> sealed::Sealed for AtomicValue<T> {}
 
 impl<T: Atomic> Object for AtomicValue<T> {
     type Init = T;
@@ -206,11 +125,5 @@ impl<T: Atomic> Object for AtomicValue<T> {
 
     fn attached(&self) -> &Attached {
         &self.attached
-    }
-}
-
-impl<T: Atomic> serde::Serialize for AtomicValue<T> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
     }
 }

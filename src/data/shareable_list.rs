@@ -9,9 +9,7 @@ use super::item::Item;
 use super::list_body::{ListBody, ListRecord, Place};
 use super::value::{Held, timed_out};
 use crate::error::{Error, Result};
-use crate::participant::{
-    Attached, Body, Builder, Expect, Fact, Handle, Object, Plan, PlanFault, RawFacts, sealed,
-};
+use crate::participant::{Attached, Body, Expect, Fact, Object, Plan, PlanFault, RawFacts, constructors};
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
 use crate::shm::segment::Segment;
@@ -62,56 +60,6 @@ pub struct ShareableList {
 }
 
 impl ShareableList {
-    /// Options: space, lifetime, permissions, read-only.
-    pub fn builder() -> Builder<ShareableList> {
-        Builder::new()
-    }
-
-    /// Makes the list `name` of these items; there may be none.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoSpace`]; see [`Builder::create_with`].
-    pub fn create(name: &str, items: &[Item]) -> Result<Self> {
-        Self::builder().create(name, items)
-    }
-
-    /// Opens the list `name`.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`].
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the list `name`, or makes it of these items; an existing one keeps its own.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open_or_create_with`].
-    pub fn open_or_create(name: &str, items: &[Item]) -> Result<Self> {
-        Self::builder().open_or_create(name, items)
-    }
-
-    /// Makes a list without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::anonymous_with`].
-    pub fn anonymous(items: &[Item]) -> Result<Self> {
-        Self::builder().anonymous(items)
-    }
-
-    /// Removes the name; whoever is attached keeps using the list.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
     /// Maps a `ShareableList` that CPython (3.11 or newer) made; its name is Python's `list.shm.name`.
     ///
     /// # Errors
@@ -268,11 +216,6 @@ impl ShareableList {
         (0..self.len()).map(|index| Ok(self.get(index)?.format(self.room(index)?))).collect()
     }
 
-    /// The list's address as data, for another process.
-    pub fn handle(&self) -> Handle<ShareableList> {
-        Handle::of(self)
-    }
-
     /// Writes the list's pages back to the device of a space on disk.
     ///
     /// # Errors
@@ -390,33 +333,11 @@ pub(crate) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
     Ok(vec![("length", Fact::Number(body.records.len() as u64)), ("first", Fact::List(first.collect()))])
 }
 
-impl Builder<ShareableList> {
-    /// Makes the list `name` of these items; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str, items: &[Item]) -> Result<ShareableList> {
-        self.create_with(name, items.to_vec())
-    }
-
-    /// Opens the list `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str, items: &[Item]) -> Result<ShareableList> {
-        self.open_or_create_with(name, items.to_vec())
-    }
-
-    /// Makes a list without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self, items: &[Item]) -> Result<ShareableList> {
-        self.anonymous_with(items.to_vec())
-    }
+constructors! {
+    impl[] ShareableList,
+    noun: "list",
+    made: " of these items (there may be none)",
+    (items: &[Item]) => items.to_vec()
 }
 
 impl fmt::Debug for ShareableList {
@@ -427,8 +348,6 @@ impl fmt::Debug for ShareableList {
             .finish_non_exhaustive()
     }
 }
-
-impl sealed::Sealed for ShareableList {}
 
 impl Object for ShareableList {
     type Init = Vec<Item>;
@@ -455,11 +374,5 @@ impl Object for ShareableList {
 
     fn attached(&self) -> &Attached {
         &self.attached
-    }
-}
-
-impl serde::Serialize for ShareableList {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use super::adopted::AdoptedMemory;
 use super::raw_bytes::RawBytes;
 use crate::error::Result;
-use crate::participant::{Attached, Body, Builder, Expect, Handle, Object, Plan, PlanFault, sealed};
+use crate::participant::{Attached, Body, Expect, Object, Plan, PlanFault, constructors};
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
 use crate::shm::view::Bytes;
@@ -48,57 +48,6 @@ pub struct SharedMemory {
 }
 
 impl SharedMemory {
-    /// Options: space, lifetime, permissions, read-only.
-    pub fn builder() -> Builder<SharedMemory> {
-        Builder::new()
-    }
-
-    /// Makes the memory `name` of `size` zero bytes, exactly.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::BadSize`](crate::Error::BadSize) for no bytes or more than any memory holds;
-    /// [`Error::NoSpace`](crate::Error::NoSpace), before anything is allocated; see [`Builder::create_with`].
-    pub fn create(name: &str, size: usize) -> Result<Self> {
-        Self::builder().create(name, size)
-    }
-
-    /// Opens the memory `name`, with as many bytes as it was made with.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`].
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the memory `name`, or makes it; an existing one keeps its size and its bytes.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open_or_create_with`].
-    pub fn open_or_create(name: &str, size: usize) -> Result<Self> {
-        Self::builder().open_or_create(name, size)
-    }
-
-    /// Makes memory without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::anonymous_with`].
-    pub fn anonymous(size: usize) -> Result<Self> {
-        Self::builder().anonymous(size)
-    }
-
-    /// Removes the name; whoever is attached keeps using the memory.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
     /// Maps shared memory that another program made, by the operating system's name of it: Python's
     /// `multiprocessing.shared_memory`, `shm_open` in C, the `shared_memory` crate.
     ///
@@ -116,11 +65,6 @@ impl SharedMemory {
     /// ```
     pub fn adopt(os_id: &str) -> Result<AdoptedMemory> {
         AdoptedMemory::open(os_id)
-    }
-
-    /// The memory's address as data, for another process.
-    pub fn handle(&self) -> Handle<SharedMemory> {
-        Handle::of(self)
     }
 
     /// Writes the pages back to the device of a space on disk.
@@ -141,33 +85,12 @@ impl Deref for SharedMemory {
     }
 }
 
-impl Builder<SharedMemory> {
-    /// Makes the memory `name` of `size` zero bytes; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str, size: usize) -> Result<SharedMemory> {
-        self.create_with(name, size)
-    }
-
-    /// Opens the memory `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str, size: usize) -> Result<SharedMemory> {
-        self.open_or_create_with(name, size)
-    }
-
-    /// Makes memory without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self, size: usize) -> Result<SharedMemory> {
-        self.anonymous_with(size)
-    }
+constructors! {
+    impl[] SharedMemory,
+    noun: "memory",
+    made: " of `size` zero bytes, exactly",
+    errors: "[`BadSize`](crate::Error::BadSize) for no bytes or more than any memory holds",
+    (size: usize) => size
 }
 
 impl fmt::Debug for SharedMemory {
@@ -178,8 +101,6 @@ impl fmt::Debug for SharedMemory {
             .finish_non_exhaustive()
     }
 }
-
-impl sealed::Sealed for SharedMemory {}
 
 impl Object for SharedMemory {
     type Init = usize;
@@ -217,11 +138,5 @@ impl Object for SharedMemory {
 
     fn attached(&self) -> &Attached {
         &self.attached
-    }
-}
-
-impl serde::Serialize for SharedMemory {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
     }
 }

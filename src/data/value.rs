@@ -12,8 +12,7 @@ use super::value_guard::{ValueGuard, ValueInPlaceGuard};
 use crate::cause::Cause;
 use crate::error::{Error, Result};
 use crate::participant::{
-    Attached, Body, Builder, Expect, Fact, Fate, Handle, Host, Object, ParticipantId, Plan, PlanFault,
-    RawFacts, sealed,
+    Attached, Body, Expect, Fact, Fate, Host, Object, ParticipantId, Plan, PlanFault, RawFacts, constructors,
 };
 use crate::shm::checked::checked_mut;
 use crate::shm::header::TypeInfo;
@@ -71,56 +70,6 @@ pub struct Value<T: Plain> {
 }
 
 impl<T: Plain> Value<T> {
-    /// Options: space, lifetime, permissions, read-only.
-    pub fn builder() -> Builder<Value<T>> {
-        Builder::new()
-    }
-
-    /// Makes the value `name` with its first content.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::create_with`]; [`Error::AlreadyExists`] if the name is taken.
-    pub fn create(name: &str, initial: T) -> Result<Self> {
-        Self::builder().create(name, initial)
-    }
-
-    /// Opens the value `name`.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`]; [`Error::WrongType`] if it holds another type.
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the value `name`, or makes it with its first content.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open_or_create_with`].
-    pub fn open_or_create(name: &str, initial: T) -> Result<Self> {
-        Self::builder().open_or_create(name, initial)
-    }
-
-    /// Makes a value without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::anonymous_with`].
-    pub fn anonymous(initial: T) -> Result<Self> {
-        Self::builder().anonymous(initial)
-    }
-
-    /// Removes the name; whoever is attached keeps using the value.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
     /// The value. Waits only while somebody alive edits it in place.
     ///
     /// # Errors
@@ -294,11 +243,6 @@ impl<T: Plain> Value<T> {
     /// The participant that holds a guard now, as a hint.
     pub fn holder(&self) -> Option<ParticipantId> {
         ParticipantId::from_bits(self.head.lock.snapshot().holder)
-    }
-
-    /// The value's address as data, for another process.
-    pub fn handle(&self) -> Handle<Value<T>> {
-        Handle::of(self)
     }
 
     /// Writes the value's pages back to the device of a space on disk.
@@ -502,33 +446,11 @@ impl Drop for Held<'_> {
     }
 }
 
-impl<T: Plain> Builder<Value<T>> {
-    /// Makes the value `name`; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str, initial: T) -> Result<Value<T>> {
-        self.create_with(name, initial)
-    }
-
-    /// Opens the value `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str, initial: T) -> Result<Value<T>> {
-        self.open_or_create_with(name, initial)
-    }
-
-    /// Makes a value without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self, initial: T) -> Result<Value<T>> {
-        self.anonymous_with(initial)
-    }
+constructors! {
+    impl[T: Plain] Value<T>,
+    noun: "value",
+    made: " with its first content",
+    (initial: T) => initial
 }
 
 impl<T: Plain> Clone for Value<T> {
@@ -554,12 +476,6 @@ impl<T: Plain + fmt::Debug> fmt::Debug for Value<T> {
     }
 }
 
-impl<T: Plain> serde::Serialize for Value<T> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
-    }
-}
-
 /// The state of the value in `segment`, for whoever inspects it.
 pub(crate) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
     let head = Shared::<ValueHead>::new(segment, 0)?;
@@ -572,8 +488,6 @@ pub(crate) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
     facts.extend(describe::one(segment, at)?.map(|value| ("value", value)));
     Ok(facts)
 }
-
-impl<T: Plain> sealed::Sealed for Value<T> {}
 
 impl<T: Plain> Object for Value<T> {
     type Init = T;

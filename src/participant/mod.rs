@@ -1,6 +1,7 @@
 //! Participants: processes that joined a space, their ids, and the one oracle that tells who is gone.
 
 mod builder;
+mod constructors;
 mod facts;
 mod gc;
 mod handle;
@@ -21,6 +22,7 @@ pub use object::Object;
 pub use space::{Space, SpaceBuilder};
 pub use watch::ParticipantWatch;
 
+pub(crate) use constructors::{constructors, travels};
 pub(crate) use facts::{RawFacts, map_all as map_facts};
 pub(crate) use host::{Fate, Host};
 pub(crate) use object::{Attached, Body, Expect, Plan, PlanFault, sealed};

@@ -10,7 +10,7 @@ use super::guards::{Peeked, Reservation};
 use super::ring::{Layout, NotPut, NotTaken, Ring};
 use super::wait::until;
 use crate::error::{Error, Result};
-use crate::participant::{Attached, Body, Builder, Expect, Handle, Object, Plan, PlanFault, sealed};
+use crate::participant::{Attached, Body, Expect, Object, Plan, PlanFault, constructors};
 use crate::shm::checked::read_checked;
 use crate::shm::header::TypeInfo;
 use crate::shm::{Kind, Plain};
@@ -61,56 +61,6 @@ pub struct Queue<T: Plain> {
 }
 
 impl<T: Plain> Queue<T> {
-    /// Options: space, lifetime, permissions.
-    pub fn builder() -> Builder<Queue<T>> {
-        Builder::new()
-    }
-
-    /// Makes the queue `name` with room for `capacity` items.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::create_with`]; [`Error::BadSize`] for no slots or more than 2^28; [`Error::NoSpace`].
-    pub fn create(name: &str, capacity: usize) -> Result<Self> {
-        Self::builder().create(name, capacity)
-    }
-
-    /// Opens the queue `name`.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`]; [`Error::WrongType`] if it holds another type.
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the queue `name`, or makes it; an existing one keeps its capacity.
-    ///
-    /// # Errors
-    ///
-    /// As [`create`](Self::create) and [`open`](Self::open).
-    pub fn open_or_create(name: &str, capacity: usize) -> Result<Self> {
-        Self::builder().open_or_create(name, capacity)
-    }
-
-    /// Makes a queue without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// As [`create`](Self::create).
-    pub fn anonymous(capacity: usize) -> Result<Self> {
-        Self::builder().anonymous(capacity)
-    }
-
-    /// Removes the name; whoever is attached keeps using the queue.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
     /// Puts `item`, waiting while the queue is full.
     ///
     /// # Errors
@@ -346,11 +296,6 @@ impl<T: Plain> Queue<T> {
     pub fn counts(&self) -> (u64, u64) {
         self.ring.counts()
     }
-
-    /// The queue's address as data, for another process.
-    pub fn handle(&self) -> Handle<Queue<T>> {
-        Handle::of(self)
-    }
 }
 
 fn timed_out(error: GetError) -> GetError {
@@ -469,33 +414,12 @@ fn bytes_of_places<B>(places: &mut [MaybeUninit<B>]) -> &mut [MaybeUninit<u8>] {
     unsafe { std::slice::from_raw_parts_mut(places.as_mut_ptr().cast(), len) }
 }
 
-impl<T: Plain> Builder<Queue<T>> {
-    /// Makes the queue `name`; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str, capacity: usize) -> Result<Queue<T>> {
-        self.create_with(name, capacity)
-    }
-
-    /// Opens the queue `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str, capacity: usize) -> Result<Queue<T>> {
-        self.open_or_create_with(name, capacity)
-    }
-
-    /// Makes a queue without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self, capacity: usize) -> Result<Queue<T>> {
-        self.anonymous_with(capacity)
-    }
+constructors! {
+    impl[T: Plain] Queue<T>,
+    noun: "queue",
+    made: " with room for `capacity` items",
+    errors: "[`BadSize`](crate::Error::BadSize) for no slots or more than 2^28",
+    (capacity: usize) => capacity
 }
 
 impl<T: Plain> Clone for Queue<T> {
@@ -514,14 +438,6 @@ impl<T: Plain> fmt::Debug for Queue<T> {
             .finish_non_exhaustive()
     }
 }
-
-impl<T: Plain> serde::Serialize for Queue<T> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
-    }
-}
-
-impl<T: Plain> sealed::Sealed for Queue<T> {}
 
 impl<T: Plain> Object for Queue<T> {
     type Init = usize;

@@ -10,9 +10,7 @@ use super::barrier_seat::{BarrierSeat, Inner};
 use super::barrier_word::{BarrierHead, SeatWord};
 use crate::atomic::Ordering;
 use crate::error::{Error, Result};
-use crate::participant::{
-    Attached, Body, Builder, Expect, Fact, Handle, Object, Plan, PlanFault, RawFacts, sealed,
-};
+use crate::participant::{Attached, Body, Expect, Fact, Object, Plan, PlanFault, RawFacts, constructors};
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
 use crate::shm::segment::Segment;
@@ -58,61 +56,6 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// Options: space, lifetime, permissions, read-only.
-    pub fn builder() -> Builder<Barrier> {
-        Builder::new()
-    }
-
-    /// Makes the barrier `name` for so many parties.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::BadSize`] for 0 or more than 65,536 parties; [`Error::AlreadyExists`]; else see [`Builder::create_with`].
-    pub fn create(name: &str, parties: u32) -> Result<Self> {
-        Self::builder().create(name, parties)
-    }
-
-    /// Opens the barrier `name`.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`]; [`Error::NotFound`] if there is none.
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the barrier `name`, or makes it for so many parties; one that exists keeps its own number.
-    ///
-    /// # Errors
-    ///
-    /// As [`create`](Self::create) and [`open`](Self::open).
-    pub fn open_or_create(name: &str, parties: u32) -> Result<Self> {
-        Self::builder().open_or_create(name, parties)
-    }
-
-    /// Makes a barrier without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// As [`create`](Self::create).
-    pub fn anonymous(parties: u32) -> Result<Self> {
-        Self::builder().anonymous(parties)
-    }
-
-    /// Removes the name; whoever is attached keeps using the barrier.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
-    /// The barrier's address as data, for another process.
-    pub fn handle(&self) -> Handle<Barrier> {
-        Handle::of(self)
-    }
-
     /// Takes a seat for the calling thread until the guard is dropped.
     ///
     /// # Errors
@@ -239,33 +182,12 @@ fn locate(segment: &Arc<Segment>) -> Result<(Shared<BarrierHead>, SharedSlice<Se
     Ok((head, SharedSlice::new(segment, size_of::<BarrierHead>(), parties)?))
 }
 
-impl Builder<Barrier> {
-    /// Makes the barrier `name` for so many parties; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with), and [`Error::BadSize`] for 0 or more than 65,536 parties.
-    pub fn create(self, name: &str, parties: u32) -> Result<Barrier> {
-        self.create_with(name, parties)
-    }
-
-    /// Opens the barrier `name`, or makes it for so many parties; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with), and [`Error::BadSize`].
-    pub fn open_or_create(self, name: &str, parties: u32) -> Result<Barrier> {
-        self.open_or_create_with(name, parties)
-    }
-
-    /// Makes a barrier without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with), and [`Error::BadSize`].
-    pub fn anonymous(self, parties: u32) -> Result<Barrier> {
-        self.anonymous_with(parties)
-    }
+constructors! {
+    impl[] Barrier,
+    noun: "barrier",
+    made: " for so many parties",
+    errors: "[`BadSize`](crate::Error::BadSize) for 0 or more than 65,536 parties",
+    (parties: u32) => parties
 }
 
 impl fmt::Debug for Barrier {
@@ -278,8 +200,6 @@ impl fmt::Debug for Barrier {
             .finish_non_exhaustive()
     }
 }
-
-impl sealed::Sealed for Barrier {}
 
 impl Object for Barrier {
     type Init = u32;
@@ -312,12 +232,6 @@ impl Object for Barrier {
 
     fn attached(&self) -> &Attached {
         &self.inner.attached
-    }
-}
-
-impl serde::Serialize for Barrier {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
     }
 }
 

@@ -14,7 +14,7 @@ use super::waiters::{Full, Place, Roll, Round, Unclaimed, WaiterEntry, Waiters};
 use crate::atomic::{AtomicU32, Ordering};
 use crate::error::{Error, Result};
 use crate::participant::{
-    Attached, Body, Builder, Expect, Fact, Handle, Host, Object, Plan, PlanFault, RawFacts, sealed,
+    Attached, Body, Expect, Fact, Host, Object, Plan, PlanFault, RawFacts, constructors,
 };
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
@@ -108,61 +108,6 @@ documented_layout!(ConditionWords { lock, roll, capacity, reserved });
 const _: () = assert!(size_of::<ConditionWords>() == 64);
 
 impl Condition {
-    /// Options: space, lifetime, permissions, read-only. `create_with` and the like take the number of waiters to have room for.
-    pub fn builder() -> Builder<Condition> {
-        Builder::new()
-    }
-
-    /// Makes the condition `name`, with its own lock free, for up to 236 waiters at once.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::create_with`]; [`Error::AlreadyExists`] if the name is taken.
-    pub fn create(name: &str) -> Result<Self> {
-        Self::builder().create(name)
-    }
-
-    /// Opens the condition `name`.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`]; [`Error::NotFound`] if there is none.
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the condition `name`, or makes it.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open_or_create_with`].
-    pub fn open_or_create(name: &str) -> Result<Self> {
-        Self::builder().open_or_create(name)
-    }
-
-    /// Makes a condition without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::anonymous_with`].
-    pub fn anonymous() -> Result<Self> {
-        Self::builder().anonymous()
-    }
-
-    /// Removes the name; whoever is attached keeps using the condition.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
-    /// The condition's address as data, for another process.
-    pub fn handle(&self) -> Handle<Condition> {
-        Handle::of(self)
-    }
-
     /// Takes the condition's own lock; see [`Lock::lock`](crate::Lock::lock).
     ///
     /// # Errors
@@ -393,33 +338,11 @@ fn locate(segment: &Arc<Segment>) -> Result<(Shared<ConditionWords>, SharedSlice
     Ok((words, SharedSlice::new(segment, size_of::<ConditionWords>(), capacity)?))
 }
 
-impl Builder<Condition> {
-    /// Makes the condition `name`; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str) -> Result<Condition> {
-        self.create_with(name, WAITERS)
-    }
-
-    /// Opens the condition `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str) -> Result<Condition> {
-        self.open_or_create_with(name, WAITERS)
-    }
-
-    /// Makes a condition without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self) -> Result<Condition> {
-        self.anonymous_with(WAITERS)
-    }
+constructors! {
+    impl[] Condition,
+    noun: "condition",
+    made: ", with its own lock free, for up to 236 waiters at once",
+    () => WAITERS
 }
 
 impl fmt::Debug for Condition {
@@ -431,8 +354,6 @@ impl fmt::Debug for Condition {
             .finish_non_exhaustive()
     }
 }
-
-impl sealed::Sealed for Condition {}
 
 impl Object for Condition {
     /// How many can wait at once.
@@ -466,11 +387,5 @@ impl Object for Condition {
 
     fn attached(&self) -> &Attached {
         &self.attached
-    }
-}
-
-impl serde::Serialize for Condition {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
     }
 }

@@ -10,7 +10,7 @@ use super::waiters::{Full, Roll, Round, Unclaimed, WaiterEntry, Waiters};
 use crate::atomic::{AtomicU32, Ordering};
 use crate::error::{Error, Result};
 use crate::participant::{
-    Attached, Body, Builder, Expect, Fact, Handle, Host, Object, Plan, PlanFault, RawFacts, sealed,
+    Attached, Body, Expect, Fact, Host, Object, Plan, PlanFault, RawFacts, constructors,
 };
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
@@ -61,6 +61,16 @@ pub struct Event {
 }
 
 /// What ends an [`Event`]'s being set.
+///
+/// ```
+/// use procshare::{Event, Reset};
+///
+/// let turn = Event::builder().anonymous_with(Reset::Auto)?;
+/// turn.set()?;
+/// assert!(turn.try_wait()?, "one gets it");
+/// assert!(!turn.try_wait()?, "and nobody else");
+/// # Ok::<(), procshare::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Reset {
     /// [`Event::clear`]: until then everybody passes.
@@ -87,71 +97,6 @@ unsafe impl Word for EventWords {}
 documented_layout!(EventWords { manual, roll, auto, reserved });
 
 impl Event {
-    /// Options: space, lifetime, permissions, read-only.
-    ///
-    /// ```
-    /// use procshare::{Event, Reset};
-    ///
-    /// let turn = Event::builder().anonymous_with(Reset::Auto)?;
-    /// turn.set()?;
-    /// assert!(turn.try_wait()?, "one gets it");
-    /// assert!(!turn.try_wait()?, "and nobody else");
-    /// # Ok::<(), procshare::Error>(())
-    /// ```
-    pub fn builder() -> Builder<Event> {
-        Builder::new()
-    }
-
-    /// Makes the manual-reset event `name`, not set.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::create_with`]; [`Error::AlreadyExists`] if the name is taken.
-    pub fn create(name: &str) -> Result<Self> {
-        Self::builder().create(name)
-    }
-
-    /// Opens the event `name`, of either flavour.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`]; [`Error::NotFound`] if there is none.
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the event `name`, or makes it with manual reset.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open_or_create_with`].
-    pub fn open_or_create(name: &str) -> Result<Self> {
-        Self::builder().open_or_create(name)
-    }
-
-    /// Makes a manual-reset event without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::anonymous_with`].
-    pub fn anonymous() -> Result<Self> {
-        Self::builder().anonymous()
-    }
-
-    /// Removes the name; whoever is attached keeps using the event.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
-    /// The event's address as data, for another process.
-    pub fn handle(&self) -> Handle<Event> {
-        Handle::of(self)
-    }
-
     /// Sets it: releases everybody who waits (with [`Reset::Auto`], one). Never waits.
     ///
     /// # Errors
@@ -348,33 +293,11 @@ pub(super) fn wait_for_signal<H: Host>(waiters: &Waiters<'_, H>, deadline: Deadl
     }
 }
 
-impl Builder<Event> {
-    /// Makes the manual-reset event `name`, not set; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str) -> Result<Event> {
-        self.create_with(name, Reset::Manual)
-    }
-
-    /// Opens the event `name`, or makes it with manual reset; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str) -> Result<Event> {
-        self.open_or_create_with(name, Reset::Manual)
-    }
-
-    /// Makes a manual-reset event without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self) -> Result<Event> {
-        self.anonymous_with(Reset::Manual)
-    }
+constructors! {
+    impl[] Event,
+    noun: "event",
+    made: ", not set, reset by hand",
+    () => Reset::Manual
 }
 
 impl fmt::Debug for Event {
@@ -386,8 +309,6 @@ impl fmt::Debug for Event {
             .finish_non_exhaustive()
     }
 }
-
-impl sealed::Sealed for Event {}
 
 impl Object for Event {
     type Init = Reset;
@@ -418,11 +339,5 @@ impl Object for Event {
 
     fn attached(&self) -> &Attached {
         &self.attached
-    }
-}
-
-impl serde::Serialize for Event {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
     }
 }

@@ -9,7 +9,7 @@ use super::wait::Patience;
 use crate::atomic::{AtomicU32, Ordering::*};
 use crate::error::{Error, Result};
 use crate::participant::{
-    Attached, Body, Builder, Expect, Fact, Handle, Host, Object, Plan, PlanFault, RawFacts, sealed,
+    Attached, Body, Expect, Fact, Host, Object, Plan, PlanFault, RawFacts, constructors,
 };
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
@@ -115,61 +115,6 @@ impl LatchWord {
 }
 
 impl Latch {
-    /// Options: space, lifetime, permissions, read-only.
-    pub fn builder() -> Builder<Latch> {
-        Builder::new()
-    }
-
-    /// Makes the latch `name` with this count; one of 0 is open.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::create_with`]; [`Error::AlreadyExists`] if the name is taken.
-    pub fn create(name: &str, count: u32) -> Result<Self> {
-        Self::builder().create(name, count)
-    }
-
-    /// Opens the latch `name`.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`]; [`Error::NotFound`] if there is none.
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the latch `name`, or makes it with this count; one that exists keeps its own.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open_or_create_with`].
-    pub fn open_or_create(name: &str, count: u32) -> Result<Self> {
-        Self::builder().open_or_create(name, count)
-    }
-
-    /// Makes a latch without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::anonymous_with`].
-    pub fn anonymous(count: u32) -> Result<Self> {
-        Self::builder().anonymous(count)
-    }
-
-    /// Removes the name; whoever is attached keeps using the latch.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
-    /// The latch's address as data, for another process.
-    pub fn handle(&self) -> Handle<Latch> {
-        Handle::of(self)
-    }
-
     /// Takes `by` off the count; tells what is left. At 0 all who wait go on. Never waits.
     ///
     /// # Errors
@@ -262,33 +207,11 @@ impl Latch {
     }
 }
 
-impl Builder<Latch> {
-    /// Makes the latch `name` with this count; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str, count: u32) -> Result<Latch> {
-        self.create_with(name, count)
-    }
-
-    /// Opens the latch `name`, or makes it with this count; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str, count: u32) -> Result<Latch> {
-        self.open_or_create_with(name, count)
-    }
-
-    /// Makes a latch without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self, count: u32) -> Result<Latch> {
-        self.anonymous_with(count)
-    }
+constructors! {
+    impl[] Latch,
+    noun: "latch",
+    made: " with this count (one of 0 is open)",
+    (count: u32) => count
 }
 
 impl fmt::Debug for Latch {
@@ -299,8 +222,6 @@ impl fmt::Debug for Latch {
             .finish_non_exhaustive()
     }
 }
-
-impl sealed::Sealed for Latch {}
 
 impl Object for Latch {
     type Init = u32;
@@ -327,11 +248,5 @@ impl Object for Latch {
 
     fn attached(&self) -> &Attached {
         &self.attached
-    }
-}
-
-impl serde::Serialize for Latch {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
     }
 }

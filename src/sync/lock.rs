@@ -9,7 +9,7 @@ use super::lock_word::{Entry, Fault, LockWord, NotReleased, Owner};
 use super::outcome::{LockError, OwnerDied};
 use crate::error::{Error, Result};
 use crate::participant::{
-    Attached, Body, Builder, Expect, Handle, Object, ParticipantId, Plan, PlanFault, RawFacts, sealed,
+    Attached, Body, Expect, Object, ParticipantId, Plan, PlanFault, RawFacts, constructors,
 };
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
@@ -23,7 +23,7 @@ use crate::time::Deadline;
 /// Not re-entrant: a thread that asks for a lock it holds gets [`LockError::Deadlock`] instead of hanging. Not fair: whoever
 /// comes first after a release gets it.
 ///
-/// Handles are cheap to clone and can be sent anywhere; serialised, they become a [`Handle`].
+/// Handles are cheap to clone and can be sent anywhere; serialised, they become a [`Handle`](crate::Handle).
 ///
 /// # When somebody dies
 ///
@@ -185,56 +185,6 @@ impl<'a> Parts<'a> {
 }
 
 impl Lock {
-    /// Options: space, lifetime, permissions, read-only.
-    pub fn builder() -> Builder<Lock> {
-        Builder::new()
-    }
-
-    /// Makes the lock `name`, free.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::create_with`]; [`Error::AlreadyExists`] if the name is taken.
-    pub fn create(name: &str) -> Result<Self> {
-        Self::builder().create(name)
-    }
-
-    /// Opens the lock `name`.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`]; [`Error::NotFound`] if there is none.
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the lock `name`, or makes it.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open_or_create_with`].
-    pub fn open_or_create(name: &str) -> Result<Self> {
-        Self::builder().open_or_create(name)
-    }
-
-    /// Makes a lock without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::anonymous_with`].
-    pub fn anonymous() -> Result<Self> {
-        Self::builder().anonymous()
-    }
-
-    /// Removes the name; whoever is attached keeps using the lock.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
     /// Takes the lock, waiting as long as it takes.
     ///
     /// # Errors
@@ -289,33 +239,11 @@ impl Lock {
     }
 }
 
-impl Builder<Lock> {
-    /// Makes the lock `name`, free; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str) -> Result<Lock> {
-        self.create_with(name, ())
-    }
-
-    /// Opens the lock `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str) -> Result<Lock> {
-        self.open_or_create_with(name, ())
-    }
-
-    /// Makes a lock without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self) -> Result<Lock> {
-        self.anonymous_with(())
-    }
+constructors! {
+    impl[] Lock,
+    noun: "lock",
+    made: ", free",
+    () => ()
 }
 
 impl<'a> LockGuard<'a> {
@@ -380,8 +308,6 @@ impl fmt::Debug for Lock {
     }
 }
 
-impl sealed::Sealed for Lock {}
-
 impl Object for Lock {
     type Init = ();
 
@@ -407,15 +333,4 @@ impl Object for Lock {
     }
 }
 
-impl Lock {
-    /// The lock's address as data, for another process.
-    pub fn handle(&self) -> Handle<Lock> {
-        Handle::of(self)
-    }
-}
-
-impl serde::Serialize for Lock {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
-    }
-}
+impl Lock {}

@@ -10,7 +10,7 @@ use super::outcome::LockError;
 use crate::atomic::{AtomicU64, Ordering};
 use crate::error::{Error, Result};
 use crate::participant::{
-    Attached, Body, Builder, Expect, Fact, Handle, Object, ParticipantId, Plan, PlanFault, RawFacts, sealed,
+    Attached, Body, Expect, Fact, Object, ParticipantId, Plan, PlanFault, RawFacts, constructors,
 };
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
@@ -48,7 +48,7 @@ const SHOWN: usize = 64;
 /// A thread that asks for a lock it holds gets [`LockError::Deadlock`]. Whoever takes several takes them in ascending order of
 /// their indices, or two threads may wait for each other for ever.
 ///
-/// Serialised, it becomes a [`Handle`].
+/// Serialised, it becomes a [`Handle`](crate::Handle).
 ///
 /// # When somebody dies
 ///
@@ -130,56 +130,6 @@ impl<'a> LockRef<'a> {
 }
 
 impl LockArray {
-    /// Options: space, lifetime, permissions, read-only.
-    pub fn builder() -> Builder<LockArray> {
-        Builder::new()
-    }
-
-    /// Makes the array `name` of `len` free locks.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::BadSize`] for no locks or more than memory can hold; [`Error::NoSpace`]; see [`Builder::create_with`].
-    pub fn create(name: &str, len: usize) -> Result<Self> {
-        Self::builder().create(name, len)
-    }
-
-    /// Opens the array `name`, with as many locks as it was made with.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`].
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the array `name`, or makes it with `len` free locks; an existing one keeps its own number.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open_or_create_with`].
-    pub fn open_or_create(name: &str, len: usize) -> Result<Self> {
-        Self::builder().open_or_create(name, len)
-    }
-
-    /// Makes an array without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::anonymous_with`].
-    pub fn anonymous(len: usize) -> Result<Self> {
-        Self::builder().anonymous(len)
-    }
-
-    /// Removes the name; whoever is attached keeps using the locks.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
     /// The number of locks, at least 1.
     #[allow(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(&self) -> usize {
@@ -268,11 +218,6 @@ impl LockArray {
         ])
     }
 
-    /// The array's address as data, for another process.
-    pub fn handle(&self) -> Handle<LockArray> {
-        Handle::of(self)
-    }
-
     #[cold]
     fn out_of_range(&self, index: usize) -> Error {
         Error::OutOfRange {
@@ -284,36 +229,13 @@ impl LockArray {
     }
 }
 
-impl Builder<LockArray> {
-    /// Makes the array `name` of `len` free locks; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str, len: usize) -> Result<LockArray> {
-        self.create_with(name, len)
-    }
-
-    /// Opens the array `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str, len: usize) -> Result<LockArray> {
-        self.open_or_create_with(name, len)
-    }
-
-    /// Makes an array without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self, len: usize) -> Result<LockArray> {
-        self.anonymous_with(len)
-    }
+constructors! {
+    impl[] LockArray,
+    noun: "lock array",
+    made: " of `len` free locks",
+    errors: "[`BadSize`](crate::Error::BadSize) for no locks or more than memory can hold",
+    (len: usize) => len
 }
-
-impl sealed::Sealed for LockRef<'_> {}
 
 impl fmt::Debug for LockRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -330,7 +252,7 @@ impl fmt::Debug for LockArray {
     }
 }
 
-impl sealed::Sealed for LockArray {}
+impl crate::participant::sealed::Sealed for LockRef<'_> {}
 
 impl Object for LockArray {
     type Init = usize;
@@ -372,11 +294,5 @@ impl Object for LockArray {
 
     fn attached(&self) -> &Attached {
         &self.attached
-    }
-}
-
-impl serde::Serialize for LockArray {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
     }
 }

@@ -9,9 +9,7 @@ use super::lock_word::{Entry, LockWord, Owner};
 use crate::atomic::{AtomicU32, Ordering::*};
 use crate::cause::Cause;
 use crate::error::{Error, Result};
-use crate::participant::{
-    Attached, Body, Builder, Expect, Fact, Handle, Object, Plan, PlanFault, RawFacts, sealed,
-};
+use crate::participant::{Attached, Body, Expect, Fact, Object, Plan, PlanFault, RawFacts, constructors};
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
 use crate::shm::segment::Segment;
@@ -90,61 +88,6 @@ impl OnceWord {
 }
 
 impl Once {
-    /// Options: space, lifetime, permissions, read-only.
-    pub fn builder() -> Builder<Once> {
-        Builder::new()
-    }
-
-    /// Makes `name`, not done.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::create_with`]; [`Error::AlreadyExists`] if the name is taken.
-    pub fn create(name: &str) -> Result<Self> {
-        Self::builder().create(name)
-    }
-
-    /// Opens `name`.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`]; [`Error::NotFound`] if there is none.
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens `name`, or makes it.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open_or_create_with`].
-    pub fn open_or_create(name: &str) -> Result<Self> {
-        Self::builder().open_or_create(name)
-    }
-
-    /// Makes one without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::anonymous_with`].
-    pub fn anonymous() -> Result<Self> {
-        Self::builder().anonymous()
-    }
-
-    /// Removes the name; whoever is attached keeps using it.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
-    /// The address as data, for another process.
-    pub fn handle(&self) -> Handle<Once> {
-        Handle::of(self)
-    }
-
     /// Calls `action` unless it is done already, or waits while somebody else does it; `true` if this call did it. Afterwards it is
     /// done.
     ///
@@ -247,33 +190,11 @@ impl Drop for Turn<'_> {
     }
 }
 
-impl Builder<Once> {
-    /// Makes `name`, not done; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str) -> Result<Once> {
-        self.create_with(name, ())
-    }
-
-    /// Opens `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str) -> Result<Once> {
-        self.open_or_create_with(name, ())
-    }
-
-    /// Makes one without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self) -> Result<Once> {
-        self.anonymous_with(())
-    }
+constructors! {
+    impl[] Once,
+    noun: "once",
+    made: ", not done",
+    () => ()
 }
 
 impl fmt::Debug for Once {
@@ -284,8 +205,6 @@ impl fmt::Debug for Once {
             .finish_non_exhaustive()
     }
 }
-
-impl sealed::Sealed for Once {}
 
 impl Object for Once {
     type Init = ();
@@ -309,11 +228,5 @@ impl Object for Once {
 
     fn attached(&self) -> &Attached {
         &self.attached
-    }
-}
-
-impl serde::Serialize for Once {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
     }
 }

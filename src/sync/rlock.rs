@@ -11,7 +11,7 @@ use super::outcome::{LockError, OwnerDied};
 use super::rlock_word::{DEEPEST, RLockWord};
 use crate::error::{Error, Result};
 use crate::participant::{
-    Attached, Body, Builder, Expect, Handle, Object, ParticipantId, Plan, PlanFault, RawFacts, sealed,
+    Attached, Body, Expect, Object, ParticipantId, Plan, PlanFault, RawFacts, constructors,
 };
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
@@ -73,56 +73,6 @@ pub struct RLockGuard<'a> {
 unsafe impl Sync for RLockGuard<'_> {}
 
 impl RLock {
-    /// Options: space, lifetime, permissions, read-only.
-    pub fn builder() -> Builder<RLock> {
-        Builder::new()
-    }
-
-    /// Makes the lock `name`, free.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::create_with`]; [`Error::AlreadyExists`] if the name is taken.
-    pub fn create(name: &str) -> Result<Self> {
-        Self::builder().create(name)
-    }
-
-    /// Opens the lock `name`.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`]; [`Error::NotFound`] if there is none.
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the lock `name`, or makes it.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open_or_create_with`].
-    pub fn open_or_create(name: &str) -> Result<Self> {
-        Self::builder().open_or_create(name)
-    }
-
-    /// Makes a lock without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::anonymous_with`].
-    pub fn anonymous() -> Result<Self> {
-        Self::builder().anonymous()
-    }
-
-    /// Removes the name; whoever is attached keeps using the lock.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
     /// Takes the lock, once more if the calling thread holds it, waiting as long as it takes.
     ///
     /// # Errors
@@ -177,11 +127,6 @@ impl RLock {
     /// The participant that holds the lock now; `None` if it is free. A hint: it may change at once.
     pub fn holder(&self) -> Option<ParticipantId> {
         ParticipantId::from_bits(self.word.lock.snapshot().holder)
-    }
-
-    /// The lock's address as data, for another process.
-    pub fn handle(&self) -> Handle<RLock> {
-        Handle::of(self)
     }
 
     /// The state of the lock in `segment`, for whoever inspects it.
@@ -255,33 +200,11 @@ impl RLock {
     }
 }
 
-impl Builder<RLock> {
-    /// Makes the lock `name`, free; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str) -> Result<RLock> {
-        self.create_with(name, ())
-    }
-
-    /// Opens the lock `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str) -> Result<RLock> {
-        self.open_or_create_with(name, ())
-    }
-
-    /// Makes a lock without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self) -> Result<RLock> {
-        self.anonymous_with(())
-    }
+constructors! {
+    impl[] RLock,
+    noun: "lock",
+    made: ", free",
+    () => ()
 }
 
 impl RLockGuard<'_> {
@@ -326,8 +249,6 @@ impl fmt::Debug for RLock {
     }
 }
 
-impl sealed::Sealed for RLock {}
-
 impl Object for RLock {
     type Init = ();
 
@@ -350,11 +271,5 @@ impl Object for RLock {
 
     fn attached(&self) -> &Attached {
         &self.attached
-    }
-}
-
-impl serde::Serialize for RLock {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
     }
 }

@@ -14,7 +14,7 @@ use super::wait::Turn;
 use crate::cause::Cause;
 use crate::error::{Error, Result};
 use crate::participant::{
-    Attached, Body, Builder, Expect, Handle, Object, ParticipantId, Plan, PlanFault, RawFacts, sealed,
+    Attached, Body, Expect, Object, ParticipantId, Plan, PlanFault, RawFacts, constructors,
 };
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
@@ -73,56 +73,6 @@ pub struct RwLock {
 }
 
 impl RwLock {
-    /// Options: space, lifetime, permissions, read-only.
-    pub fn builder() -> Builder<RwLock> {
-        Builder::new()
-    }
-
-    /// Makes the lock `name`, free.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::create_with`]; [`Error::AlreadyExists`] if the name is taken.
-    pub fn create(name: &str) -> Result<Self> {
-        Self::builder().create(name)
-    }
-
-    /// Opens the lock `name`.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`]; [`Error::NotFound`] if there is none.
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the lock `name`, or makes it.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open_or_create_with`].
-    pub fn open_or_create(name: &str) -> Result<Self> {
-        Self::builder().open_or_create(name)
-    }
-
-    /// Makes a lock without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::anonymous_with`].
-    pub fn anonymous() -> Result<Self> {
-        Self::builder().anonymous()
-    }
-
-    /// Removes the name; whoever is attached keeps using the lock.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
     /// Takes the lock for reading, waiting as long as it takes.
     ///
     /// # Errors
@@ -205,11 +155,6 @@ impl RwLock {
     /// The participant that holds the lock for writing now, or waits for readers to leave; `None` if there is none. A hint.
     pub fn writer(&self) -> Option<ParticipantId> {
         ParticipantId::from_bits(self.word.writer().snapshot().holder)
-    }
-
-    /// The lock's address as data, for another process.
-    pub fn handle(&self) -> Handle<RwLock> {
-        Handle::of(self)
     }
 
     /// The state of the lock in `segment`, for whoever inspects it.
@@ -361,33 +306,11 @@ impl RwLock {
     }
 }
 
-impl Builder<RwLock> {
-    /// Makes the lock `name`, free; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str) -> Result<RwLock> {
-        self.create_with(name, ())
-    }
-
-    /// Opens the lock `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str) -> Result<RwLock> {
-        self.open_or_create_with(name, ())
-    }
-
-    /// Makes a lock without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self) -> Result<RwLock> {
-        self.anonymous_with(())
-    }
+constructors! {
+    impl[] RwLock,
+    noun: "lock",
+    made: ", free",
+    () => ()
 }
 
 impl fmt::Debug for RwLock {
@@ -399,8 +322,6 @@ impl fmt::Debug for RwLock {
             .finish_non_exhaustive()
     }
 }
-
-impl sealed::Sealed for RwLock {}
 
 impl Object for RwLock {
     type Init = ();
@@ -424,11 +345,5 @@ impl Object for RwLock {
 
     fn attached(&self) -> &Attached {
         &self.attached
-    }
-}
-
-impl serde::Serialize for RwLock {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
     }
 }

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use super::semaphore_pool::Pool;
 use crate::error::{Error, Result};
-use crate::participant::{
-    Attached, Body, Builder, Expect, Handle, Object, ParticipantId, Plan, PlanFault, sealed,
-};
+use crate::participant::{Attached, Body, Expect, Object, ParticipantId, Plan, PlanFault, constructors};
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
 use crate::time::Deadline;
@@ -84,56 +82,6 @@ pub enum PermitError {
 }
 
 impl Semaphore {
-    /// Options: space, lifetime, permissions, read-only.
-    pub fn builder() -> Builder<Semaphore> {
-        Builder::new()
-    }
-
-    /// Makes the semaphore `name` with so many free permits, 0 to 2^31 - 1.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::create_with`]; [`Error::AlreadyExists`] if the name is taken, [`Error::BadSize`] for too many permits.
-    pub fn create(name: &str, permits: u32) -> Result<Self> {
-        Self::builder().create(name, permits)
-    }
-
-    /// Opens the semaphore `name`.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`]; [`Error::NotFound`] if there is none.
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the semaphore `name`, or makes it with so many free permits.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open_or_create_with`].
-    pub fn open_or_create(name: &str, permits: u32) -> Result<Self> {
-        Self::builder().open_or_create(name, permits)
-    }
-
-    /// Makes a semaphore without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::anonymous_with`].
-    pub fn anonymous(permits: u32) -> Result<Self> {
-        Self::builder().anonymous(permits)
-    }
-
-    /// Removes the name; whoever is attached keeps using the semaphore.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
     /// Takes a permit, waiting as long as it takes.
     ///
     /// # Errors
@@ -185,40 +133,14 @@ impl Semaphore {
     pub(super) fn pool(&self) -> &Pool {
         &self.pool
     }
-
-    /// The semaphore's address as data, for another process.
-    pub fn handle(&self) -> Handle<Semaphore> {
-        Handle::of(self)
-    }
 }
 
-impl Builder<Semaphore> {
-    /// Makes the semaphore `name` with so many free permits; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str, permits: u32) -> Result<Semaphore> {
-        self.create_with(name, permits)
-    }
-
-    /// Opens the semaphore `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str, permits: u32) -> Result<Semaphore> {
-        self.open_or_create_with(name, permits)
-    }
-
-    /// Makes a semaphore without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self, permits: u32) -> Result<Semaphore> {
-        self.anonymous_with(permits)
-    }
+constructors! {
+    impl[] Semaphore,
+    noun: "semaphore",
+    made: " with so many free permits",
+    errors: "[`BadSize`](crate::Error::BadSize) for more than 2^31 - 1 permits",
+    (permits: u32) => permits
 }
 
 impl<'a> SemaphorePermit<'a> {
@@ -263,8 +185,6 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-impl sealed::Sealed for Semaphore {}
-
 impl Object for Semaphore {
     type Init = u32;
 
@@ -286,11 +206,5 @@ impl Object for Semaphore {
 
     fn attached(&self) -> &Attached {
         self.pool.attached()
-    }
-}
-
-impl serde::Serialize for Semaphore {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
     }
 }

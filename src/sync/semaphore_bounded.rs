@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::semaphore::{PermitError, SemaphorePermit};
 use super::semaphore_pool::Pool;
 use crate::error::Result;
-use crate::participant::{Attached, Body, Builder, Expect, Handle, Object, Plan, PlanFault, sealed};
+use crate::participant::{Attached, Body, Expect, Object, Plan, PlanFault, constructors};
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
 use crate::time::Deadline;
@@ -41,56 +41,6 @@ pub struct BoundedSemaphore {
 }
 
 impl BoundedSemaphore {
-    /// Options: space, lifetime, permissions, read-only.
-    pub fn builder() -> Builder<BoundedSemaphore> {
-        Builder::new()
-    }
-
-    /// Makes the semaphore `name` with so many permits, 0 to 2^31 - 1, all of them free.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::create_with`]; [`Error::AlreadyExists`](crate::Error::AlreadyExists) if the name is taken, [`Error::BadSize`](crate::Error::BadSize) for too many permits.
-    pub fn create(name: &str, permits: u32) -> Result<Self> {
-        Self::builder().create(name, permits)
-    }
-
-    /// Opens the semaphore `name`.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`]; [`Error::NotFound`](crate::Error::NotFound) if there is none.
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the semaphore `name`, or makes it with so many permits.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open_or_create_with`].
-    pub fn open_or_create(name: &str, permits: u32) -> Result<Self> {
-        Self::builder().open_or_create(name, permits)
-    }
-
-    /// Makes a semaphore without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::anonymous_with`].
-    pub fn anonymous(permits: u32) -> Result<Self> {
-        Self::builder().anonymous(permits)
-    }
-
-    /// Removes the name; whoever is attached keeps using the semaphore.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
     /// Takes a permit, waiting as long as it takes.
     ///
     /// # Errors
@@ -143,40 +93,14 @@ impl BoundedSemaphore {
     pub(super) fn pool(&self) -> &Pool {
         &self.pool
     }
-
-    /// The semaphore's address as data, for another process.
-    pub fn handle(&self) -> Handle<BoundedSemaphore> {
-        Handle::of(self)
-    }
 }
 
-impl Builder<BoundedSemaphore> {
-    /// Makes the semaphore `name` with so many permits; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str, permits: u32) -> Result<BoundedSemaphore> {
-        self.create_with(name, permits)
-    }
-
-    /// Opens the semaphore `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str, permits: u32) -> Result<BoundedSemaphore> {
-        self.open_or_create_with(name, permits)
-    }
-
-    /// Makes a semaphore without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self, permits: u32) -> Result<BoundedSemaphore> {
-        self.anonymous_with(permits)
-    }
+constructors! {
+    impl[] BoundedSemaphore,
+    noun: "semaphore",
+    made: " with so many permits, all of them free",
+    errors: "[`BadSize`](crate::Error::BadSize) for more than 2^31 - 1 permits",
+    (permits: u32) => permits
 }
 
 impl fmt::Debug for BoundedSemaphore {
@@ -188,8 +112,6 @@ impl fmt::Debug for BoundedSemaphore {
             .finish_non_exhaustive()
     }
 }
-
-impl sealed::Sealed for BoundedSemaphore {}
 
 impl Object for BoundedSemaphore {
     type Init = u32;
@@ -212,11 +134,5 @@ impl Object for BoundedSemaphore {
 
     fn attached(&self) -> &Attached {
         self.pool.attached()
-    }
-}
-
-impl serde::Serialize for BoundedSemaphore {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
     }
 }

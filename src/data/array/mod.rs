@@ -28,7 +28,7 @@ use self::claims::Core;
 use self::stripe::group_shift;
 use crate::cause::Cause;
 use crate::error::{Error, Result};
-use crate::participant::{Attached, Body, Builder, Expect, Handle, Object, Plan, PlanFault, sealed};
+use crate::participant::{Attached, Body, Builder, Expect, Object, Plan, PlanFault, travels};
 use crate::shm::checked::read_checked;
 use crate::shm::copy::is_single;
 use crate::shm::header::TypeInfo;
@@ -459,11 +459,6 @@ impl<T: Plain> Array<T> {
     pub fn flush(&self) -> Result<()> {
         self.core.attached.segment.flush()
     }
-
-    /// The array's address as data, for another process.
-    pub fn handle(&self) -> Handle<Array<T>> {
-        Handle::of(self)
-    }
 }
 
 impl<T: Plain> Array<T> {
@@ -613,13 +608,7 @@ impl<T: Plain> fmt::Debug for Array<T> {
     }
 }
 
-impl<T: Plain> serde::Serialize for Array<T> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
-    }
-}
-
-impl<T: Plain> sealed::Sealed for Array<T> {}
+travels!(impl[T: Plain] Array<T>);
 
 impl<T: Plain> Object for Array<T> {
     type Init = ArrayInit<T>;
