@@ -212,7 +212,7 @@ mod tests {
                 // SAFETY: shift + len stays below the arrays' length.
                 unsafe {
                     store(source.as_ptr(), shared.as_mut_ptr().add(shift), len);
-                    load(shared.as_ptr().add(shift), back.as_mut_ptr().add(1), len);
+                    load(shared.as_mut_ptr().add(shift), back.as_mut_ptr().add(1), len);
                 }
                 assert_eq!(shared[shift..shift + len], source[..len]);
                 assert!(shared[..shift].iter().chain(&shared[shift + len..]).all(|&byte| byte == 0));
