@@ -28,7 +28,8 @@ impl Place {
         let root = if cfg!(target_os = "linux") { PathBuf::from("/dev/shm") } else { std::env::temp_dir() };
         let number = NEXT.fetch_add(1, Relaxed);
         let directory = root.join(format!("procshare-races-{}-{number}", std::process::id()));
-        Place(Space::at(&directory).open_or_create().unwrap(), directory)
+        // Few slots, because each takes its time to interpret.
+        Place(Space::at(&directory).participants(16).open_or_create().unwrap(), directory)
     }
 }
 

@@ -14,10 +14,11 @@ use bytemuck::NoUninit;
 /// The largest copy made of atomic words; beyond it the C library's vector instructions win.
 const ATOMIC_MAX: usize = 128;
 
-/// Whether a copy of `len` bytes, aligned to `align`, is one load or one store: whole at every instant.
+/// Whether a copy of `len` bytes, aligned to `align`, is one load or one store: whole at every instant. Never under Miri, which
+/// knows no atomics that overlap others of another size: there every copy goes byte by byte.
 #[inline]
 pub(crate) const fn is_single(len: usize, align: usize) -> bool {
-    matches!(len, 1 | 2 | 4 | 8) && align.is_multiple_of(len)
+    !cfg!(miri) && matches!(len, 1 | 2 | 4 | 8) && align.is_multiple_of(len)
 }
 
 /// The alignment of an address, up to 8.
@@ -58,7 +59,7 @@ pub(super) unsafe fn load(from: *const u8, to: *mut MaybeUninit<u8>, len: usize)
 unsafe fn load_many(from: *const u8, to: *mut MaybeUninit<u8>, len: usize) {
     if len <= ATOMIC_MAX || cfg!(miri) {
         let mut at = 0;
-        if from.addr().is_multiple_of(8) {
+        if from.addr().is_multiple_of(8) && !cfg!(miri) {
             while at + 8 <= len {
                 // SAFETY: (S4) in range by the caller's promise and the loop's bound, aligned by the test above.
                 unsafe {
@@ -88,7 +89,7 @@ unsafe fn load_many(from: *const u8, to: *mut MaybeUninit<u8>, len: usize) {
 #[inline]
 pub(super) unsafe fn load_value<B>(from: *const u8, to: &mut MaybeUninit<B>) {
     let (len, to) = (size_of::<B>(), to.as_mut_ptr().cast::<MaybeUninit<u8>>());
-    if is_single(len, 8) || len > ATOMIC_MAX {
+    if is_single(len, 8) || len > ATOMIC_MAX || cfg!(miri) {
         // SAFETY: (S4) by the caller's promise.
         return unsafe { load(from, to, len) };
     }
@@ -112,7 +113,7 @@ pub(super) unsafe fn load_value<B>(from: *const u8, to: &mut MaybeUninit<B>) {
 #[inline]
 pub(super) unsafe fn store_value<B: NoUninit>(value: &B, to: *mut u8) {
     let (len, from) = (size_of::<B>(), std::ptr::from_ref(value).cast::<u8>());
-    if is_single(len, 8) || len > ATOMIC_MAX {
+    if is_single(len, 8) || len > ATOMIC_MAX || cfg!(miri) {
         // SAFETY: (S4) by the caller's promise; a `NoUninit` has no uninitialised byte.
         return unsafe { store(from, to, len) };
     }
@@ -161,7 +162,7 @@ pub(super) unsafe fn store(from: *const u8, to: *mut u8, len: usize) {
 unsafe fn store_many(from: *const u8, to: *mut u8, len: usize) {
     if len <= ATOMIC_MAX || cfg!(miri) {
         let mut at = 0;
-        if to.addr().is_multiple_of(8) {
+        if to.addr().is_multiple_of(8) && !cfg!(miri) {
             while at + 8 <= len {
                 // SAFETY: (S4) in range by the caller's promise and the loop's bound, aligned by the test above.
                 unsafe {

@@ -4,5 +4,6 @@ mod barrier;
 mod event_count;
 mod events;
 mod lock_word;
+mod rwlock;
 mod semaphore;
 mod waiters;

@@ -41,7 +41,7 @@ use super::wait::{Patience, Turn};
 use crate::time::Deadline;
 
 /// Processes that can read at the same time without taking turns; with the header they fill a page.
-pub(super) const ENTRIES: usize = 56;
+pub(super) const ENTRIES: usize = if cfg!(loom) { 2 } else { 56 };
 
 const COUNT: u64 = (1 << 31) - 1;
 const WAITING: u64 = 1 << 31;
@@ -51,6 +51,7 @@ const PANICKED: u32 = 2;
 
 /// What all readers look at; it is written only when a writer comes.
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 struct RwHead {
     writer: LockWord,
@@ -67,6 +68,7 @@ struct RwHead {
 
 /// One process's readers, on a cache line of their own.
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 struct ReaderEntry {
     word: AtomicU64,
@@ -75,6 +77,7 @@ struct ReaderEntry {
 
 /// A reader-writer lock in shared memory. All-zero is free.
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub(super) struct RwWord {
     head: RwHead,
