@@ -334,6 +334,14 @@ pub enum Error {
     /// The queue is closed: nothing can be put any more, and what was put has been delivered.
     #[error("the queue is closed")]
     Closed,
+    /// Items of a broadcast were overwritten before this subscriber came to them.
+    #[error(
+        "{count} items were overwritten before they were received: receive faster, or make the broadcast larger"
+    )]
+    Missed {
+        /// How many.
+        count: u64,
+    },
     /// The timeout passed.
     #[error("the timeout passed: wait longer, or find out who holds it with `procshare show`")]
     TimedOut,

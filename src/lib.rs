@@ -28,6 +28,7 @@
 //! | many elements, locked by ranges | [`Array`] |
 //! | raw bytes, or another program's segment | [`SharedMemory`], [`AdoptedMemory`], [`ShareableList`] |
 //! | work, messages | [`Queue`] |
+//! | news, to everybody | [`Broadcast`] |
 //! | a turn | [`Lock`], [`LockArray`] |
 //! | a moment | [`Event`], [`Condition`], [`Barrier`], [`Latch`], [`Once`] |
 //! | whichever comes first | [`wait_any`] |
@@ -78,6 +79,7 @@ pub use error::{Error, Result};
 pub use participant::{
     Builder, Collected, Handle, Object, ParticipantId, ParticipantWatch, Space, SpaceBuilder,
 };
+pub use queue::{Broadcast, BroadcastInit, RecvError, Subscriber};
 pub use queue::{DEFAULT_QUEUE_CAPACITY, GetError, Peeked, PutError, Queue, Reservation};
 pub use shm::plain::Plain;
 pub use shm::{Kind, Lifetime};

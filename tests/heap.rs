@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use procshare::simulation::{Process, limit_memory, overwrite};
-use procshare::{Array, ArrayInit, Error, Event, Lock, LockError, Queue, Semaphore, Space, Value};
+use procshare::{Array, ArrayInit, Broadcast, Error, Event, Lock, LockError, Queue, Semaphore, Space, Value};
 use procshare_harness::watchdog;
 
 const HANGS: Duration = Duration::from_secs(300);
@@ -120,6 +120,35 @@ fn readers_see_whole_values_and_nobody_loses_an_update() {
             }
         });
         assert_eq!(array.to_vec().unwrap().iter().sum::<u32>(), 2 * enough);
+    });
+}
+
+#[test]
+fn a_broadcast_reaches_everybody_or_tells_what_was_missed() {
+    watchdog(HANGS, || {
+        let space = space();
+        let news = Broadcast::<[u32; 2]>::builder().space(&space).create("news", 2).unwrap();
+        let enough = rounds(2_000, 20);
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..2)
+                .map(|_| {
+                    let mut reader = news.subscribe().unwrap();
+                    scope.spawn(move || {
+                        let mut received = 0;
+                        for [item, same] in reader.iter() {
+                            assert_eq!(item, same, "torn");
+                            received += 1;
+                        }
+                        received + reader.missed()
+                    })
+                })
+                .collect();
+            (0..enough).for_each(|item| news.publish([item; 2]).unwrap());
+            news.close().unwrap();
+            for reader in readers {
+                assert_eq!(reader.join().unwrap(), u64::from(enough));
+            }
+        });
     });
 }
 

@@ -8,7 +8,9 @@
 //! | [`ready`] | waiting for a queue among other things |
 //! | `tasks` | the same for tasks (feature `async`) |
 //! | [`plain`], [`guards`] | `Queue<T>` and its in-place guards |
+//! | [`broadcast`] | `Broadcast<T>`: one to many |
 
+mod broadcast;
 mod error;
 mod guards;
 mod plain;
@@ -30,6 +32,12 @@ pub(crate) fn describe_queue(segment: &Arc<Segment>) -> Result<RawFacts> {
     ring::Ring::describe(segment)
 }
 
+/// The state of the broadcast in `segment`, for whoever inspects it.
+pub(crate) fn describe_broadcast(segment: &Arc<Segment>) -> Result<RawFacts> {
+    broadcast::describe(segment)
+}
+
+pub use broadcast::{Broadcast, BroadcastInit, RecvError, Subscriber};
 pub use error::{GetError, PutError};
 pub use guards::{Peeked, Reservation};
 pub use plain::{DEFAULT_QUEUE_CAPACITY, Queue};

@@ -72,6 +72,8 @@ kinds! {
     Latch = 16, "Latch";
     /// [`Once`](crate::Once).
     Once = 17, "Once";
+    /// [`Broadcast`](crate::Broadcast).
+    Broadcast = 24, "Broadcast";
 }
 
 impl fmt::Display for Kind {

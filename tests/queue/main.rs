@@ -2,4 +2,23 @@
 // Real processes: the heap backend has none.
 #![cfg(any(not(feature = "heap"), feature = "portable"))]
 
+mod broadcast;
 mod plain;
+
+use std::time::Duration;
+
+use procshare_harness::{Exit, child};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn kill_myself() -> ! {
+    // SAFETY: kills the calling process.
+    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    unreachable!("SIGKILL cannot be survived")
+}
+
+/// Runs `work`, which kills its process.
+fn killed(work: impl FnOnce()) {
+    let exit = child(PATIENCE, work);
+    assert!(matches!(exit, Exit::Signalled(libc::SIGKILL)), "{exit:?}");
+}

@@ -3,20 +3,9 @@
 use std::time::Duration;
 
 use procshare::{Error, GetError, PutError, Queue};
-use procshare_harness::{Exit, child, watchdog};
+use procshare_harness::watchdog;
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn kill_myself() -> ! {
-    // SAFETY: kills the calling process.
-    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
-    unreachable!("SIGKILL cannot be survived")
-}
-
-fn killed(work: impl FnOnce()) {
-    let exit = child(PATIENCE, work);
-    assert!(matches!(exit, Exit::Signalled(libc::SIGKILL)), "{exit:?}");
-}
+use crate::{PATIENCE, kill_myself, killed};
 
 #[test]
 fn puts_and_gets_in_order() {

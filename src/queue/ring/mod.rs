@@ -80,9 +80,9 @@ documented_layout!(RingHead { capacity, stride, closed, reserved, put, take, not
 
 /// An event count on a line of its own: it is polled by one side and written by the other.
 #[repr(C, align(64))]
-struct Line {
-    events: EventCount,
-    watch: AtomicU32,
+pub(in crate::queue) struct Line {
+    pub(in crate::queue) events: EventCount,
+    pub(in crate::queue) watch: AtomicU32,
     reserved: [AtomicU32; 14],
 }
 
