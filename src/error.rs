@@ -87,6 +87,16 @@ pub enum Error {
         /// The other side's backend.
         found: String,
     },
+    /// An object in use by processes of a registry that was deleted: whether they live cannot be known.
+    #[error(
+        "'{object}' is in use by {strangers} process(es) that joined a registry of the space which was deleted since: end them, then open it again (or open it read-only)"
+    )]
+    RegistryReplaced {
+        /// Space and name.
+        object: String,
+        /// How many processes.
+        strangers: usize,
+    },
     /// An object of another kind.
     #[error("'{object}' is a {found}, not a {expected}")]
     WrongKind {

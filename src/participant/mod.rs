@@ -5,6 +5,7 @@ mod constructors;
 mod facts;
 mod gc;
 mod handle;
+mod home;
 mod host;
 mod id;
 mod member;

@@ -10,6 +10,7 @@ use crate::shm::name::Name;
 use crate::shm::segment::{Extent, Segment};
 use crate::sys::{self, Access};
 
+use super::home;
 use super::space::Space;
 
 pub(crate) mod sealed {
@@ -119,6 +120,7 @@ pub(super) fn create<O: Object>(space: &Space, name: &Name, how: Publish, init: 
         birth: Birth(sys::random_u128()),
         type_info,
         creator: id.to_bits(),
+        home: space.0.registry.home(),
     };
     let extent = Extent { body: plan.body, backed: plan.backed };
     let segment = Segment::create(&space.0.site, name, &header, extent, how.mode, |segment| {
@@ -143,5 +145,8 @@ pub(super) fn open<O: Object>(space: &Space, name: &Name, access: Access, birth:
     };
     let Expect { kind, type_info } = O::expect();
     segment.header().expect(kind, &type_info, &|| segment.object())?;
+    if access == Access::ReadWrite {
+        home::settle(space, &segment)?;
+    }
     O::attach(Attached { segment, member: Member::new(space, access) })
 }

@@ -6,7 +6,7 @@ use super::id::{LAST_GENERATION, MAX_SLOTS, ParticipantId};
 use crate::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::error::{Error, Result};
 use crate::shm::Kind;
-use crate::shm::header::{Birth, Lifetime, NewHeader, TypeInfo};
+use crate::shm::header::{Birth, Home, Lifetime, NewHeader, TypeInfo};
 use crate::shm::name::Name;
 use crate::shm::segment::{Extent, Segment, Site};
 use crate::shm::view::{Shared, SharedSlice, Word};
@@ -16,6 +16,9 @@ use crate::sys::{self, Access, ProcessInfo};
 /// held (270 ns for 64), not to the slots.
 pub(crate) const DEFAULT_SLOTS: u32 = 1000;
 
+/// Bound of the generations that count as used in a new registry: a quarter of them all.
+const BEFORE: u32 = (LAST_GENERATION + 1) / 4;
+
 /// What precedes the slots.
 #[repr(C)]
 pub(crate) struct RegistryHead {
@@ -23,13 +26,16 @@ pub(crate) struct RegistryHead {
     capacity: AtomicU32,
     /// Where the next joiner starts to look: spreads generations over the slots.
     hint: AtomicU32,
-    reserved: [AtomicU64; 7],
+    /// Generations of every slot that count as used: random, so that two registries of one space give out different ids.
+    before: AtomicU32,
+    reserved: AtomicU32,
+    rest: [AtomicU64; 6],
 }
 
 // SAFETY: (S6) atomics only, all-zero is valid, every pattern harmless: `capacity` is read once and checked.
 unsafe impl Word for RegistryHead {}
 
-documented_layout!(RegistryHead { capacity, hint, reserved });
+documented_layout!(RegistryHead { capacity, hint, before, reserved, rest });
 
 /// One participant's slot. Everything but the generation is for display.
 #[repr(C)]
@@ -94,21 +100,29 @@ impl Registry {
     fn create(site: &Site, capacity: u32) -> Result<Self> {
         let capacity = capacity.clamp(1, MAX_SLOTS);
         let body = (HEAD_LEN + capacity as usize * size_of::<Slot>()) as u64;
+        let birth = Birth(sys::random_u128());
         let header = NewHeader {
             kind: Kind::Registry,
             lifetime: Lifetime::Named,
-            birth: Birth(sys::random_u128()),
+            birth,
             type_info: TypeInfo::NONE,
             creator: 0,
+            home: birth.home(),
         };
         let segment =
             Segment::create(site, &Self::name(), &header, Extent { body, backed: body }, None, |segment| {
                 let head = Shared::<RegistryHead>::new(segment, 0)?;
                 // Relaxed: publication by `link` orders everything before it.
                 head.capacity.store(capacity, Ordering::Relaxed);
+                head.before.store((birth.0 >> 64) as u32 % BEFORE, Ordering::Relaxed);
                 Ok(())
             })?;
         Self::check(&segment)
+    }
+
+    /// How segments name it.
+    pub(crate) fn home(&self) -> Home {
+        self.segment().header().birth.home()
     }
 
     /// Checks a mapped registry.
@@ -162,7 +176,9 @@ impl Registry {
         }
         // Only the holder of the byte writes the generation, so load and store need not be one step. A death in between
         // leaves the old generation, whose id is dead: the byte is free again.
-        let generation = (entry.generation.load(Ordering::Relaxed) & LAST_GENERATION) + 1;
+        // Checked like any hostile number: a slot is no candidate whose last generation is `LAST_GENERATION`.
+        let before = self.head.before.load(Ordering::Relaxed) % BEFORE;
+        let generation = (entry.generation.load(Ordering::Relaxed) % LAST_GENERATION).max(before) + 1;
         entry.generation.store(generation, Ordering::Release);
         self.head.hint.store((slot + 1) % self.capacity(), Ordering::Relaxed);
         ParticipantId::new(slot, generation)

@@ -57,6 +57,17 @@ impl fmt::Display for Birth {
     }
 }
 
+/// The registry whose ids a segment's words hold, by its birth.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Home(pub(crate) u64);
+
+impl Birth {
+    /// The registry of this birth, as segments name it.
+    pub(crate) fn home(self) -> Home {
+        Home(self.0 as u64)
+    }
+}
+
 /// The type in a body, as both sides must agree on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TypeInfo {
@@ -89,6 +100,7 @@ pub(crate) struct NewHeader {
     pub(crate) birth: Birth,
     pub(crate) type_info: TypeInfo,
     pub(crate) creator: u32,
+    pub(crate) home: Home,
 }
 
 /// A header that passed every check; nothing of it is read from the segment again.
@@ -125,6 +137,8 @@ pub(crate) mod offset {
     pub(crate) const CREATOR_PID: usize = 92;
     pub(crate) const TYPE_NAME: usize = 96;
     pub(crate) const TYPE_NAME_LEN: usize = 96;
+    /// The only field that may change once the header is published.
+    pub(crate) const HOME: usize = 192;
 }
 
 impl NewHeader {
@@ -148,6 +162,7 @@ impl NewHeader {
         put(offset::CREATOR_PID, &std::process::id().to_ne_bytes());
         let name = self.type_info.name.as_bytes();
         put(offset::TYPE_NAME, &name[..name.len().min(offset::TYPE_NAME_LEN)]);
+        put(offset::HOME, &self.home.0.to_ne_bytes());
         bytes
     }
 }
@@ -299,6 +314,7 @@ mod tests {
             ("creator", offset::CREATOR, 4),
             ("creator_pid", offset::CREATOR_PID, 4),
             ("type_name", offset::TYPE_NAME, offset::TYPE_NAME_LEN),
+            ("home", offset::HOME, 8),
         ];
         crate::layout::check("Segment header", HEADER_LEN, &fields);
     }

@@ -1,14 +1,14 @@
 //! Segments: published complete or not at all, checked before they are believed, removed by whoever leaves last.
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::ffi::OsStr;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::header::{Birth, HEADER_LEN, Header, Lifetime, NewHeader};
+use super::header::{Birth, HEADER_LEN, Header, Home, Lifetime, NewHeader, offset};
 use super::name::Name;
 use crate::error::{Error, Result};
 use crate::sys::{self, Access, Draft, FileId, Region, Trust};
@@ -65,7 +65,8 @@ impl Site {
         }
     }
 
-    fn explain_about(&self, name: &Name, action: &'static str, source: io::Error) -> Error {
+    /// Says what an I/O error means for the object `name`.
+    pub(crate) fn explain_about(&self, name: &Name, action: &'static str, source: io::Error) -> Error {
         self.explain(self.object(name), self.path(name), action, source)
     }
 }
@@ -142,6 +143,23 @@ impl Segment {
     /// The checked header.
     pub(crate) fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// The registry whose ids its words hold.
+    pub(crate) fn home(&self) -> Home {
+        // Acquire: whoever finds its own registry here also finds what was done before it was written.
+        Home(self.home_word().load(Ordering::Acquire))
+    }
+
+    /// Says that its words hold ids of the registry `home` from now on; the segment must be writable.
+    pub(crate) fn move_to(&self, home: Home) {
+        // Release: pairs with `home`.
+        self.home_word().store(home.0, Ordering::Release);
+    }
+
+    fn home_word(&self) -> &AtomicU64 {
+        // SAFETY: (S8) the mapping has at least `HEADER_LEN` bytes, is aligned to a page, and this field is only used as an atomic.
+        unsafe { AtomicU64::from_ptr(self.region.as_ptr().add(offset::HOME).cast()) }
     }
 
     /// First byte and length of the body.
@@ -233,8 +251,8 @@ pub(crate) fn read_header(region: &Region, object: &dyn Fn() -> String) -> Resul
         });
     }
     let mut bytes = [0; HEADER_LEN];
-    // SAFETY: (S8) the mapping has at least `HEADER_LEN` bytes, and nobody writes a header once it is published.
-    unsafe { bytes.as_mut_ptr().copy_from_nonoverlapping(region.as_ptr(), HEADER_LEN) };
+    // SAFETY: (S8) the mapping has at least `HEADER_LEN` bytes, and nobody writes these of a published header.
+    unsafe { bytes.as_mut_ptr().copy_from_nonoverlapping(region.as_ptr(), offset::HOME) };
     Header::check(&bytes, len as u64, object)
 }
 

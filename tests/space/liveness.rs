@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use procshare::{Lock, LockError, Space, Value};
-use procshare_harness::Child;
+use procshare::{Error, Lock, LockError, Space, Value};
+use procshare_harness::{Child, Reexec, entered};
 
 use crate::support::{Dir, Flags, Home, SOON, guarded, holder, is_held, park, recover};
 
@@ -282,4 +282,46 @@ fn who_cannot_tell_waits_instead_of_taking() {
         waiter.wait(SOON).unwrap();
         recover(&lock);
     });
+}
+
+#[test]
+fn a_new_registry_does_not_make_the_living_dead() {
+    guarded(|| {
+        let home = Home::new();
+        let lock = home.lock();
+        let holder = holder(&lock);
+        std::fs::remove_file(home.dir.path().join(".registry")).unwrap();
+        newcomer(&home, "refused");
+        assert!(is_held(&lock));
+        let _ = holder.kill();
+        recover(&lock);
+        drop(lock);
+        // Nobody of the old registry is left: the object is the new one's.
+        newcomer(&home, "welcome");
+    });
+}
+
+/// Lets a process that has never seen the old registry open the lock.
+fn newcomer(home: &Home, expected: &str) {
+    let newcomer = Reexec::new("liveness::entry_newcomer")
+        .argument(format!("{expected} {}", home.dir.path().display()))
+        .spawn()
+        .unwrap();
+    newcomer.wait(SOON).unwrap();
+}
+
+#[test]
+#[ignore = "an entry for new programs"]
+fn entry_newcomer() {
+    let Some(argument) = entered("liveness::entry_newcomer") else { return };
+    let (expected, directory) = argument.split_once(' ').unwrap();
+    let space = Space::at(directory).open_or_create().unwrap();
+    let opened = Lock::builder().space(&space).open("it");
+    if expected == "welcome" {
+        drop(opened.unwrap().lock().unwrap());
+        return;
+    }
+    assert!(matches!(opened, Err(Error::RegistryReplaced { .. })), "{opened:?}");
+    let read = Lock::builder().space(&space).read_only(true).open("it").unwrap();
+    assert!(read.try_lock().is_err());
 }
