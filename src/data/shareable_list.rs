@@ -138,7 +138,8 @@ impl ShareableList {
     ///
     /// # Errors
     ///
-    /// As [`set`](Self::set) and [`get`](Self::get).
+    /// As [`set`](Self::set) and [`get`](Self::get); [`Error::Inherited`] to a child that was forked within `change`, which
+    /// writes nothing.
     pub fn update<R: Into<Item>>(&self, index: usize, change: impl FnOnce(Item) -> R) -> Result<()> {
         self.update_until(index, change, Deadline::Never)
     }
@@ -259,8 +260,9 @@ impl ShareableList {
         deadline: Deadline,
     ) -> Result<()> {
         let (record, place) = self.find(index)?;
-        let _held = self.hold(record, deadline, "update an item")?;
+        let held = self.hold(record, deadline, "update an item")?;
         let item = change(self.read_held(index, record, place)?).into();
+        held.require_mine()?;
         self.commit(index, record, place, &item)
     }
 

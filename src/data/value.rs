@@ -145,7 +145,8 @@ impl<T: Plain> Value<T> {
     /// # Errors
     ///
     /// [`Error::OwnerDied`] if an editor in place died or panicked (nothing is changed); [`Error::Deadlock`] if the calling
-    /// thread holds a guard of it; [`Error::InvalidBits`]; [`Error::ReadOnly`].
+    /// thread holds a guard of it; [`Error::InvalidBits`]; [`Error::ReadOnly`]; [`Error::Inherited`] to a child that was forked
+    /// within `change`, which commits nothing.
     #[inline]
     pub fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> Result<R> {
         self.update_until(Deadline::Never, change)
@@ -385,7 +386,7 @@ impl<T: Plain> Value<T> {
     fn update_until<R>(&self, deadline: Deadline, change: impl FnOnce(&mut T) -> R) -> Result<R> {
         let (owner, torn) = self.own(deadline, "change it")?;
         // Whatever happens from here on, a panic in `change` included, the lock is given back.
-        let _held = Held { parts: self.parts(), owner };
+        let held = Held { parts: self.parts(), owner };
         if let Some(cause) = torn {
             return Err(Error::OwnerDied { cause });
         }
@@ -393,6 +394,7 @@ impl<T: Plain> Value<T> {
         let mut place = MaybeUninit::uninit();
         let value = self.read(version, &mut place)?;
         let result = change(value);
+        held.require_mine()?;
         self.commit(version, value, false);
         Ok(result)
     }
@@ -436,6 +438,17 @@ impl Held<'_> {
     /// Whether the holding is this process's: a forked child has copies of its parent's guards.
     pub(super) fn is_mine(&self) -> bool {
         self.parts.attached.member.me() == self.owner.id()
+    }
+
+    /// Refuses a child that was forked while the lock was held, and would write without it.
+    #[inline]
+    pub(super) fn require_mine(&self) -> Result<()> {
+        if self.is_mine() { Ok(()) } else { Err(self.inherited()) }
+    }
+
+    #[cold]
+    fn inherited(&self) -> Error {
+        Error::Inherited { object: self.parts.attached.object(), what: "turn" }
     }
 }
 

@@ -44,6 +44,9 @@ fn elements_ranges_and_bounds() {
         array.get(100).map(drop),
         array.set(100, 1),
         array.write(91, &[1; 10]),
+        array.update(100, |_| ()),
+        array.replace(usize::MAX, 1).map(drop),
+        array.compare_exchange(usize::MAX, &0, 1).map(drop),
         array.read(usize::MAX, &mut [0; 2]),
         array.fill(5..101, 1),
         array.lock(5..5).map(drop).map_err(Error::from),
@@ -53,6 +56,14 @@ fn elements_ranges_and_bounds() {
         assert!(matches!(result, Err(Error::OutOfRange { len: 100, .. })), "{result:?}");
     }
     array.write(100, &[]).unwrap();
+}
+
+#[test]
+fn room_to_grow_is_out_of_range_too() {
+    let array = Array::builder().anonymous(ArrayInit::filled(1, 0u32).max_len(10)).unwrap();
+    for index in [1, 9, 10] {
+        assert!(matches!(array.update(index, |_| ()), Err(Error::OutOfRange { len: 1, .. })), "{index}");
+    }
 }
 
 #[test]

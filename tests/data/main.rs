@@ -6,6 +6,7 @@ mod array;
 mod atomic_array;
 mod atomic_value;
 mod foreign;
+mod inherited;
 mod lock_array;
 mod shareable_list;
 mod shared_memory;

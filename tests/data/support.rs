@@ -94,6 +94,18 @@ pub(crate) fn fork(work: impl FnOnce()) -> Child {
     Child { pid }
 }
 
+/// Forks a child that goes on where it is: `None` there. It must end itself.
+pub(crate) fn continue_in_child() -> Option<Child> {
+    // SAFETY: the caller ends the child without returning into the test harness.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
+    if pid == 0 {
+        // SAFETY: a watchdog for the child; no handler is installed, so the signal ends it.
+        unsafe { libc::alarm(PATIENCE.as_secs() as u32) };
+    }
+    (pid != 0).then_some(Child { pid })
+}
+
 impl Child {
     /// Waits for the end; the child's assertions must have held.
     pub(crate) fn join(self) {

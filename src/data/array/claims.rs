@@ -454,6 +454,14 @@ impl Claim<'_> {
         self.core.attached.member.me() == self.owner.id()
     }
 
+    /// Refuses a child that was forked while the claim was held, and would write without it.
+    pub(super) fn require_mine(&self) -> Result<()> {
+        if self.is_mine() {
+            return Ok(());
+        }
+        Err(Error::Inherited { object: self.core.attached.object(), what: "turn" })
+    }
+
     /// Declares what was torn within the claim consistent again.
     pub(super) fn mend(&mut self) -> Result<()> {
         if !self.is_mine() || self.torn.is_none() {

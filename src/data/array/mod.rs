@@ -270,11 +270,13 @@ impl<T: Plain> Array<T> {
     ///
     /// # Errors
     ///
-    /// As [`set`](Self::set).
+    /// As [`set`](Self::set); [`Error::Inherited`] to a child that was forked within `change`, which writes nothing.
     pub fn update<R>(&self, index: usize, change: impl FnOnce(&mut T) -> R) -> Result<R> {
-        let claim = self.core.whole_claim(index..index + 1, Deadline::Never, "change it")?;
+        let range = self.check(index, 1)?;
+        let claim = self.core.whole_claim(range, Deadline::Never, "change it")?;
         let mut value = self.read_held(index)?;
         let result = change(&mut value);
+        claim.require_mine()?;
         self.core.parts.elements.store(index * size_of::<T>(), bytemuck::bytes_of(&value));
         drop(claim);
         Ok(result)
