@@ -357,8 +357,12 @@ impl Core {
         deadline: Deadline,
     ) -> Result<()> {
         let host = self.attached.member.host();
+        // Whoever died writing one element by one store left the old one or the new one; only a writer frees the stripe.
+        let in_the_way = |taken: Taken| {
+            range.contains(&taken.index()) && !(self.single && host.fate(taken.id()) == Fate::Gone)
+        };
         loop {
-            match self.look(&range, to) {
+            match self.look_past(&range, to, in_the_way) {
                 Look::Whole => return Ok(()),
                 Look::Disturbed => yield_now(),
                 Look::Busy => self.check_dead(&range)?,
@@ -366,10 +370,21 @@ impl Core {
             if deadline.is_over() {
                 return Err(if deadline == Deadline::Now { Error::WouldBlock } else { Error::TimedOut });
             }
-            let obstacle = self.parts.table.overlapping(range.clone()).next();
-            if let Some((entry, seen)) = obstacle {
-                host.wait(&entry.futex(), seen.bits(), deadline, READER_SLICE_NS);
-            }
+            self.rest_before_looking(&range, deadline);
+        }
+    }
+
+    /// A reader's pause, as long as somebody is in its way and at most one slice.
+    fn rest_before_looking(&self, range: &Range<usize>, deadline: Deadline) {
+        let host = self.attached.member.host();
+        if let Some((entry, seen)) = self.parts.table.overlapping(range.clone()).next() {
+            return host.wait(&entry.futex(), seen.bits(), deadline, READER_SLICE_NS);
+        }
+        let writing = |stripe: &Stripe| stripe.taken().filter(|taken| range.contains(&taken.index()));
+        if let Some((stripe, taken)) =
+            self.stripes_of(range).find_map(|stripe| Some((stripe, writing(stripe)?)))
+        {
+            host.wait(&stripe.futex(), taken.bits(), deadline, READER_SLICE_NS);
         }
     }
 
@@ -400,6 +415,17 @@ impl Core {
     /// Copies `range` without a claim and tells whether the copy is what it was at one instant.
     #[inline]
     fn look(&self, range: &Range<usize>, to: &mut [MaybeUninit<u8>]) -> Look {
+        self.look_past(range, to, |taken| range.contains(&taken.index()))
+    }
+
+    /// As [`look`](Self::look); `in_the_way` says which writers of single elements disturb.
+    #[inline]
+    fn look_past(
+        &self,
+        range: &Range<usize>,
+        to: &mut [MaybeUninit<u8>],
+        in_the_way: impl Fn(Taken) -> bool,
+    ) -> Look {
         // Acquire: pair EPOCH, see `table`.
         let epoch = self.parts.head.epoch.load(Acquire);
         let table = &self.parts.table;
@@ -412,7 +438,7 @@ impl Core {
         if !alone {
             for (sequence, stripe) in sequences.iter_mut().zip(self.stripes_of(range)) {
                 *sequence = stripe.sequence();
-                if stripe.taken().is_some_and(|taken| range.contains(&taken.index())) {
+                if stripe.taken().is_some_and(&in_the_way) {
                     return Look::Busy;
                 }
             }
@@ -426,8 +452,7 @@ impl Core {
         let undisturbed = alone
             || sequences.iter().zip(self.stripes_of(range)).all(|(&sequence, stripe)| {
                 // The word first: its release published the count.
-                stripe.taken().is_none_or(|taken| !range.contains(&taken.index()))
-                    && stripe.sequence() == sequence
+                !stripe.taken().is_some_and(&in_the_way) && stripe.sequence() == sequence
             });
         if undisturbed { Look::Whole } else { Look::Disturbed }
     }
