@@ -7,6 +7,7 @@ mod body;
 mod claims;
 mod describe;
 mod guard;
+mod look;
 mod room;
 mod stripe;
 mod table;
