@@ -300,7 +300,7 @@ impl<T: Plain> Value<T> {
     }
 
     #[cold]
-    fn invalid(&self) -> Error {
+    pub(super) fn invalid(&self) -> Error {
         Error::InvalidBits { object: self.attached.object(), type_name: T::NAME, at: "the value".into() }
     }
 
@@ -414,9 +414,7 @@ impl<T: Plain> Value<T> {
         let (owner, torn) = self.own(deadline, "lock it")?;
         let held = Held { parts: self.parts(), owner };
         let version = self.head.version();
-        // The check before a reference is made; with the lock held, nobody changes the bytes after it.
-        self.read(version, &mut MaybeUninit::uninit())?;
-        finish(ValueInPlaceGuard::new(self, held, version), torn)
+        finish(ValueInPlaceGuard::new(self, held, version)?, torn)
     }
 }
 

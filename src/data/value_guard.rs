@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 
 use super::slots::{Layout, Version};
 use super::value::{Held, Value};
+use crate::error::Result;
 use crate::shm::Plain;
 
 /// Holds a [`Value`] and a copy of it; dropping it commits the copy in one step.
@@ -95,12 +96,18 @@ pub struct ValueInPlaceGuard<'a, T: Plain> {
 }
 
 impl<'a, T: Plain> ValueInPlaceGuard<'a, T> {
-    pub(super) fn new(value: &'a Value<T>, held: Held<'a>, seen: Version) -> Self {
-        let slot = 1 - seen.spare();
-        let place = value.slots().address(slot * Layout::stride::<T>(), size_of::<T>()).cast();
+    /// Checks the value where it is, with the lock held, and lends it: a large one need not fit on the stack.
+    pub(super) fn new(value: &'a Value<T>, held: Held<'a>, seen: Version) -> Result<Self> {
+        const { assert!(size_of::<T>() == size_of::<T::Bits>()) };
+        const { assert!(align_of::<T::Bits>() <= Layout::align::<T>()) };
+        let place = value.slots().address(seen.slot() * Layout::stride::<T>(), size_of::<T>()).cast::<T>();
+        // SAFETY: (S10) in bounds and aligned; the lock is held, so nobody writes these bytes; any bytes are `Bits`.
+        if !T::is_valid_bit_pattern(unsafe { place.cast::<T::Bits>().as_ref() }) {
+            return Err(value.invalid());
+        }
         value.head().begin_in_place(seen);
         let unwinding = std::thread::panicking();
-        ValueInPlaceGuard { value, held, seen, place, torn: seen.in_place(), unwinding }
+        Ok(ValueInPlaceGuard { value, held, seen, place, torn: seen.in_place(), unwinding })
     }
 
     /// Declares the value consistent again; takes effect when the guard is dropped.

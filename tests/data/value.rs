@@ -215,3 +215,24 @@ fn a_forked_child_joins_and_counts() {
     assert_eq!(in_child(|| value.update(|count| *count += 1).unwrap()), 0);
     assert_eq!(value.get().unwrap(), 1);
 }
+
+#[test]
+fn a_value_larger_than_the_stack_is_locked_in_place() {
+    type Large = [u8; 4 << 20];
+    let value = std::thread::Builder::new()
+        .stack_size(64 << 20)
+        .spawn(|| Value::<Large>::anonymous([7; 4 << 20]).unwrap())
+        .unwrap()
+        .join()
+        .unwrap();
+    let small = std::thread::Builder::new().stack_size(1 << 20);
+    small
+        .spawn(move || {
+            let mut guard = value.lock_in_place().map_err(drop).unwrap();
+            guard[1 << 20] += 1;
+            assert_eq!(guard[1 << 20], 8);
+        })
+        .unwrap()
+        .join()
+        .unwrap();
+}
