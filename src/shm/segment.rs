@@ -200,12 +200,19 @@ impl Segment {
         self.region.flush().map_err(|source| self.site.explain_about(&self.name, "flush", source))
     }
 
-    /// Backs the first `backed` bytes of the body with memory; `NoSpace` if there is none.
-    pub(crate) fn back(&self, backed: u64) -> Result<()> {
-        let end = HEADER_LEN as u64 + backed.min(self.header.body);
-        ask_for_memory(&self.site, &self.name, backed)?;
-        sys::back(&self.site.directory, OsStr::new(self.name.as_str()), self.region.id(), end)
-            .map_err(|source| no_space(&self.site, &self.name, end, source))
+    /// Backs the first `wanted` bytes of the body with memory, of which `backed` are; `NoSpace` if there is none, `Gone` if the
+    /// segment has lost its name.
+    pub(crate) fn back(&self, backed: u64, wanted: u64) -> Result<()> {
+        let wanted = wanted.min(self.header.body);
+        let more = wanted.saturating_sub(backed);
+        ask_for_memory(&self.site, &self.name, more)?;
+        let end = HEADER_LEN as u64 + wanted;
+        sys::back(&self.site.directory, OsStr::new(self.name.as_str()), self.region.id(), end).map_err(
+            |source| match no_space(&self.site, &self.name, more, source) {
+                Error::NotFound { object } => Error::Gone { object },
+                other => other,
+            },
+        )
     }
 }
 
@@ -276,8 +283,11 @@ fn no_space(site: &Site, name: &Name, needed: u64, source: io::Error) -> Error {
                 object: site.object(name),
                 place: site.directory.to_path_buf(),
                 needed,
-                available: sys::free_bytes(&site.directory)
-                    .map_or("an unknown number of".into(), |b| b.to_string()),
+                available: match source.kind() {
+                    io::ErrorKind::FileTooLarge => "fewer (`ulimit -f`, or the largest file there)".into(),
+                    _ => sys::free_bytes(&site.directory)
+                        .map_or("an unknown number of".into(), |b| b.to_string()),
+                },
             }
         }
         _ => site.explain_about(name, "create", source),

@@ -341,7 +341,7 @@ fn unlink() -> Scenario<'static, SpaceWorld> {
 fn collect() -> Scenario<'static, SpaceWorld> {
     let littered = || {
         let world = World::new("collect", value_in);
-        std::fs::write(world.dir.join(".tmp-0123"), "half a segment").unwrap();
+        std::fs::write(world.dir.join(".tmp-0123456789abcdef0123456789abcdef"), "half a segment").unwrap();
         die_after(|| {
             std::mem::forget(scoped(&world.space, "garbage"));
             std::mem::forget(Value::builder().space(&world.space).anonymous(MADE).unwrap());

@@ -336,7 +336,7 @@ fn more_participants_than_slots() {
 }
 
 /// A small memory file system of its own, in a mount namespace of its own.
-fn on_a_small_file_system(work: impl FnOnce(&Dir)) {
+pub(crate) fn on_a_small_file_system(work: impl FnOnce(&Dir)) {
     let dir = Dir::with_mode(0o700);
     let mount = || {
         unshare(libc::CLONE_NEWNS)?;

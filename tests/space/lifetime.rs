@@ -95,12 +95,12 @@ fn entering_a_space_collects() {
             let builder = Lock::builder().space(&space).lifetime(Lifetime::Scoped);
             std::mem::forget(builder.create("garbage").unwrap());
             drop(Lock::builder().space(&space).create("kept").unwrap());
-            std::fs::write(dir.path().join(".tmp-00ff"), "half").unwrap();
+            std::fs::write(dir.path().join(".tmp-0123456789abcdef0123456789abcdef"), "half").unwrap();
             // Ends without a destructor.
         })
         .wait(SOON)
         .unwrap();
-        assert_eq!(dir.files(), [".tmp-00ff", "garbage", "kept"]);
+        assert_eq!(dir.files(), [".tmp-0123456789abcdef0123456789abcdef", "garbage", "kept"]);
         let _space = Space::at(dir.path()).open_or_create().unwrap();
         assert_eq!(dir.files(), ["kept"]);
     });
@@ -111,15 +111,24 @@ fn collecting_takes_remains_and_leaves_what_it_does_not_know() {
     alone(|| {
         let home = Home::new();
         let dir = home.dir.path();
-        fs::write(dir.join(".tmp-abc"), "").unwrap();
-        fs::write(dir.join(".tmp-def"), vec![1; 9000]).unwrap();
+        let remains = [".tmp-00000000000000000000000000000abc", ".tmp-00000000000000000000000000000def"];
+        fs::write(dir.join(remains[0]), "").unwrap();
+        fs::write(dir.join(remains[1]), vec![1; 9000]).unwrap();
+        // Other programs have hidden files, too, and a space can be in any directory.
+        let others = [".anon-", ".tmp-", ".tmp-draft", ".tmp-000000000000000000000000000000xyz"];
+        for name in others {
+            fs::write(dir.join(name), "precious").unwrap();
+        }
         fs::write(dir.join("foreign"), vec![1; 9000]).unwrap();
         fs::write(dir.join("empty"), "").unwrap();
         fs::create_dir(dir.join(".tmp-dir")).unwrap();
         let collected = home.space.collect().unwrap();
-        assert_eq!(collected.remains, [".tmp-abc", ".tmp-def"]);
+        assert_eq!(collected.remains, remains);
         assert_eq!(collected.objects, Vec::<String>::new());
-        assert_eq!(home.dir.files(), [".tmp-dir", "empty", "foreign"]);
+        assert_eq!(
+            home.dir.files(),
+            [others[0], others[1], others[3], ".tmp-dir", others[2], "empty", "foreign"]
+        );
     });
 }
 

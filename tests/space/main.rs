@@ -14,6 +14,7 @@ mod corrupt;
 mod fork;
 mod handles;
 mod lifetime;
+mod limits;
 mod liveness;
 mod namespaces;
 mod seccomp;

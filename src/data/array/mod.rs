@@ -425,7 +425,8 @@ impl<T: Plain> Array<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::BadSize`] beyond [`max_len`](Self::max_len); [`Error::NoSpace`]; [`Error::ReadOnly`]. The array stays as it was.
+    /// [`Error::BadSize`] beyond [`max_len`](Self::max_len); [`Error::NoSpace`]; [`Error::ReadOnly`]; [`Error::Gone`] if it was
+    /// unlinked. The array stays as it was.
     pub fn grow(&self, len: usize, value: T) -> Result<()> {
         let capacity = self.max_len();
         if len > capacity {
@@ -445,7 +446,8 @@ impl<T: Plain> Array<T> {
         let old = self.len();
         if len > old {
             let elements_at = self.core.parts.layout.elements_at;
-            self.core.attached.segment.back((elements_at + len * size_of::<T>()) as u64)?;
+            let end_of = |len: usize| (elements_at + len * size_of::<T>()) as u64;
+            self.core.attached.segment.back(end_of(old), end_of(len))?;
             for index in old..len {
                 self.core.parts.elements.store(index * size_of::<T>(), bytemuck::bytes_of(&value));
             }

@@ -94,13 +94,14 @@ impl Draft {
         };
         let draft = Draft { fd, directory: directory.to_owned(), temporary };
         let fd = draft.fd.as_raw_fd();
-        if mode & 0o077 != 0 {
-            // The umask may have taken bits that the space's trust requires.
+        size(fd, wanted.len, wanted.backed)?;
+        let found = stat_fd(fd)?;
+        if found.st_mode & 0o777 != mode {
+            // The umask has taken bits that the space's trust requires.
             // SAFETY: (S1) `fd` is open for the duration of the call.
             check(unsafe { libc::fchmod(fd, mode) })?;
         }
-        size(fd, wanted.len, wanted.backed)?;
-        let region = Region::map(&draft.fd, &stat_fd(fd)?, wanted.len, Access::ReadWrite)?;
+        let region = Region::map(&draft.fd, &found, wanted.len, Access::ReadWrite)?;
         Ok((draft, region))
     }
 
@@ -137,6 +138,7 @@ pub(crate) fn open(directory: &Path, name: &OsStr, access: Access, id: Option<u3
         require_regular(&found)?;
         match attached {
             Ok(()) if found.st_nlink > 0 => {
+                require_front(&fd, &found)?;
                 return Region::map(&fd, &found, found.st_size.max(0) as u64, access);
             }
             Ok(()) => {}
@@ -169,6 +171,7 @@ pub(crate) fn remove_if_unattached(
     let found = stat_fd(fd.as_raw_fd())?;
     // What is not wanted is not locked: an opener would have to wait for it.
     let wanted = if found.st_size > 0 {
+        require_front(&fd, &found)?;
         is_it(Some(&Region::map(&fd, &found, found.st_size as u64, Access::ReadOnly)?))
     } else {
         is_it(None)
@@ -190,9 +193,11 @@ pub(crate) fn remove_if_unattached(
     Ok(true)
 }
 
-/// Whether a file is a creator's that has not published yet, or never will.
+/// Whether a file is a creator's that has not published yet, or never will: only a name as `open_temporary` makes it, for
+/// in a directory that was chosen by its path there may be others' files.
 pub(crate) fn is_remains(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(TEMPORARY.as_bytes())
+    let key = name.as_bytes().strip_prefix(TEMPORARY.as_bytes());
+    key.is_some_and(|key| key.len() == 32 && key.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// Removes what creators left that died before they published; tells the file names.
@@ -256,6 +261,26 @@ fn require_regular(found: &libc::stat) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidData, found))
 }
 
+/// Refuses a file that begins with a hole: it cannot be a segment, and the kernel would have to find memory for a look at it, or
+/// end the process.
+fn require_front(fd: &OwnedFd, found: &libc::stat) -> io::Result<()> {
+    // In units of 512 bytes, whatever the file system's blocks are.
+    if found.st_blocks.saturating_mul(512) >= found.st_size {
+        return Ok(());
+    }
+    // SAFETY: (S1) `fd` is open for the duration of the call; nobody relies on the position.
+    let first = unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_DATA) };
+    let hole = match first {
+        -1 => io::Error::last_os_error().raw_os_error() == Some(libc::ENXIO),
+        first => first > 0,
+    };
+    if hole {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "a file that begins with a hole"))
+    } else {
+        Ok(())
+    }
+}
+
 /// `open` with close-on-exec and the EINTR loop.
 pub(super) fn open_fd(path: &Path, flags: libc::c_int, mode: u32) -> io::Result<OwnedFd> {
     open_c(&c_path(path)?, flags, mode)
@@ -299,11 +324,12 @@ fn no_unnamed_files(error: &io::Error) -> bool {
 /// Sets the length and backs the first `allocated` bytes, so that a full file system is an error now and no signal later.
 fn size(fd: libc::c_int, len: u64, allocated: u64) -> io::Result<()> {
     let length = libc::off_t::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    require_permitted(len)?;
     if allocated < len {
         // SAFETY: (S1) `fd` is open for the duration of the call.
         check(unsafe { libc::ftruncate(fd, length) })?;
     }
-    allocate(fd, 0, allocated.min(len) as libc::off_t)
+    allocate(fd, allocated.min(len) as libc::off_t)
 }
 
 /// Backs the first `end` bytes of `directory/name`, if it is the file `expected`.
@@ -312,19 +338,37 @@ pub(crate) fn back(directory: &Path, name: &OsStr, expected: FileId, end: u64) -
     if id_of(fd.as_raw_fd())? != expected {
         return Err(io::ErrorKind::NotFound.into());
     }
-    let end = libc::off_t::try_from(end).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
-    allocate(fd.as_raw_fd(), 0, end)
+    let length = libc::off_t::try_from(end).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    require_permitted(end)?;
+    allocate(fd.as_raw_fd(), length)
 }
 
-fn allocate(fd: libc::c_int, from: libc::off_t, len: libc::off_t) -> io::Result<()> {
-    loop {
+/// Refuses what is beyond the process's limit for files: trying would raise SIGXFSZ, which ends the process.
+fn require_permitted(len: u64) -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: (S1) `limit` is a valid destination.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) })?;
+    let within = limit.rlim_cur == libc::RLIM_INFINITY || len <= limit.rlim_cur;
+    if within { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EFBIG)) }
+}
+
+/// The least that is allocated at once where signals interrupt larger steps.
+const LEAST_STEP: libc::off_t = 64 * 1024;
+
+/// Backs the first `end` bytes.
+fn allocate(fd: libc::c_int, end: libc::off_t) -> io::Result<()> {
+    let (mut done, mut step) = (0, end);
+    while done < end {
+        let len = step.min(end - done);
         // SAFETY: (S1) `fd` is open for the duration of the call; the call returns the error number itself.
-        match unsafe { libc::posix_fallocate(fd, from, len) } {
-            0 => return Ok(()),
-            libc::EINTR => {}
+        match unsafe { libc::posix_fallocate(fd, done, len) } {
+            0 => done += len,
+            // The kernel may have undone all of it: a timer that is faster than the whole must not keep us here for ever.
+            libc::EINTR => step = (len / 2).max(LEAST_STEP),
             errno => return Err(io::Error::from_raw_os_error(errno)),
         }
     }
+    Ok(())
 }
 
 /// Records `id` as attached, through the description behind `fd`; `Unsupported`, without a number of the system's, where locks
