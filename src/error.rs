@@ -338,6 +338,14 @@ pub enum Error {
         /// How many ranges can be locked at once.
         limit: usize,
     },
+    /// A mutex that a C program left unusable.
+    #[error(
+        "the mutex of '{object}' can never be locked again: a program was told of an owner's death and unlocked it without pthread_mutex_consistent; unlink it and make it anew"
+    )]
+    NotRecoverable {
+        /// Space and name.
+        object: String,
+    },
     /// Somebody alive holds what was asked for.
     #[error("somebody alive holds it: try again, or use the waiting form")]
     WouldBlock,

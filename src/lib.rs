@@ -29,7 +29,7 @@
 //! | raw bytes, or another program's segment | [`SharedMemory`], [`AdoptedMemory`], [`ShareableList`] |
 //! | work, messages | [`Queue`] |
 //! | news, to everybody | [`Broadcast`] |
-//! | a turn | [`Lock`], [`LockArray`] |
+//! | a turn | [`Lock`], [`LockArray`]; with C programs: `PosixLock` (feature `posix-lock`) |
 //! | a moment | [`Event`], [`Condition`], [`Barrier`], [`Latch`], [`Once`] |
 //! | whichever comes first | [`wait_any`] |
 //! | to wait in a task, not a thread | the feature `async`: `lock_async`, `acquire_async`, `wait_async`, `get_async`, `put_async` |
@@ -92,6 +92,8 @@ pub use sync::{
 pub use sync::{BoundedSemaphore, PermitError, Semaphore, SemaphorePermit};
 pub use sync::{Latch, Once, OnceState};
 pub use sync::{Lock, LockArray, LockError, LockGuard, LockRef, OwnerDied, ReleaseError};
+#[cfg(feature = "posix-lock")]
+pub use sync::{PosixLock, PosixLockGuard};
 pub use sync::{RLock, RLockGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use sync::{Taken, Waitable, try_wait_any, wait_any, wait_any_timeout};
 #[doc(hidden)]

@@ -18,7 +18,8 @@ use crate::participant::RawFacts;
 use crate::shm::Kind;
 use crate::shm::segment::Segment;
 use crate::sync::{
-    Barrier, Condition, Event, Latch, Lock, LockArray, Once, RLock, RwLock, describe_semaphore,
+    Barrier, Condition, Event, Latch, Lock, LockArray, Once, RLock, RwLock, describe_posix_lock,
+    describe_semaphore,
 };
 
 /// How a segment of some kind tells its state.
@@ -31,6 +32,7 @@ pub(super) fn describer(kind: Kind) -> Option<Describe> {
         Kind::LockArray => Some(LockArray::describe),
         Kind::Barrier => Some(Barrier::describe),
         Kind::Condition => Some(Condition::describe),
+        Kind::PosixLock => Some(describe_posix_lock),
         Kind::Latch => Some(Latch::describe),
         Kind::Once => Some(Once::describe),
         Kind::Event => Some(Event::describe),

@@ -72,6 +72,8 @@ kinds! {
     Latch = 16, "Latch";
     /// [`Once`](crate::Once).
     Once = 17, "Once";
+    /// `PosixLock` (feature `posix-lock`).
+    PosixLock = 18, "PosixLock";
     /// [`Broadcast`](crate::Broadcast).
     Broadcast = 24, "Broadcast";
 }

@@ -9,6 +9,7 @@
 //! | [`Barrier`] | [`barrier_word`] | a member's death breaks it for all, reset heals |
 //! | [`Latch`] | a count | it counted down, or it did not |
 //! | [`Once`] | [`lock_word`], a flag | the next one does it, and is told |
+//! | `PosixLock` (feature `posix-lock`) | a mutex of the C library, a mark | acquirers are told, by the kernel and the mark |
 //! | [`RLock`] | [`rlock_word`] | the rules of [`Lock`]; the dead owner's depth is forgotten |
 //! | [`RwLock`] | [`rwlock_word`] | dead readers are struck out; a dead writer as with [`Lock`] |
 //! | [`Semaphore`], [`BoundedSemaphore`] | [`semaphore_slots`], [`semaphore_bank`] | whoever lacks a permit frees the dead's |
@@ -30,6 +31,9 @@ mod lock_array;
 mod lock_word;
 mod once;
 mod outcome;
+#[cfg(feature = "posix-lock")]
+mod posix_lock;
+mod posix_lock_words;
 mod rlock;
 mod rlock_word;
 mod rwlock;
@@ -61,6 +65,8 @@ pub use lock::{Lock, LockGuard, ReleaseError};
 pub use lock_array::{LockArray, LockRef};
 pub use once::{Once, OnceState};
 pub use outcome::{LockError, OwnerDied};
+#[cfg(feature = "posix-lock")]
+pub use posix_lock::{PosixLock, PosixLockGuard};
 pub use rlock::{RLock, RLockGuard};
 pub use rwlock::RwLock;
 pub use rwlock_guards::{RwLockReadGuard, RwLockWriteGuard};
@@ -73,6 +79,7 @@ pub use wait_any::{Taken, Waitable, try_wait_any, wait_any, wait_any_timeout};
 pub(crate) use event_count::{EventCount, Ticket};
 pub(crate) use lock::Parts;
 pub(crate) use lock_word::{Entry, LockWord, Owner};
+pub(crate) use posix_lock_words::describe_posix_lock;
 pub(crate) use semaphore_describe::describe_semaphore;
 #[cfg(feature = "async")]
 pub(crate) use tasks::Wait;

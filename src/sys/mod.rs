@@ -16,6 +16,7 @@
 //! | `Seat`, `Prober` | a slot that a participant has as long as it lives, and the question who has it |
 //! | `simulation` | processes that are only said to be; empty where they are real |
 //! | `Foreign` | memory that other programs made, the same on every system |
+//! | `RobustMutex`, `read_state` | mutexes that C programs share, see `robust`; not on every system |
 //! | `attached`, `file_facts`, `is_remains` | who is attached to a file, and what it is, asked without a trace |
 //! | `collect_remains` | finishes what makers and removers began that died on the way |
 //! | `file_system`, `publish_by_link`, `test_locks`, `features`, `limits`, `system_name` | what this machine can do, for `doctor` |
@@ -60,6 +61,7 @@ mod contract;
 mod foreign;
 mod process_info;
 mod process_lock;
+mod robust;
 mod thread;
 mod word;
 
@@ -70,6 +72,9 @@ pub use imp::simulation;
 pub(crate) use imp::*;
 pub(crate) use process_info::ProcessInfo;
 pub(crate) use process_lock::ProcessLock;
+#[cfg(feature = "posix-lock")]
+pub(crate) use robust::{ABI, Abi, Got, Hold, Refusal, RobustMutex, is_robust};
+pub(crate) use robust::{MUTEX_ROOM, read_state};
 pub(crate) use thread::thread_token;
 pub(crate) use word::{AnyFutex, Expected, FUTEX_WAIT_ANY_MOST, Futex, LowHalf};
 
