@@ -80,8 +80,9 @@ impl<T: Plain> fmt::Debug for Reservation<'_, T> {
 
 /// An item of a [`Queue`](super::Queue) that is read in place; [`release`](Self::release) takes it out for good.
 ///
-/// Dropping it unreleased, or dying, gives the item to the next consumer, before all others. So work on it may be done twice, but
-/// never zero times. Others put and get meanwhile. Without effect in a forked child.
+/// Dropping it unreleased gives the item to the next consumer, before all others. So does dying, as soon as it is noticed: by a
+/// consumer that would find the queue empty, or a producer that would find it full. So work on it may be done twice, but never zero
+/// times. Others put and get meanwhile. Without effect in a forked child.
 #[must_use = "dropping it gives the item to the next consumer"]
 pub struct Peeked<'a, T: Plain> {
     ring: &'a Ring,

@@ -22,6 +22,7 @@ mod line;
 
 mod array;
 mod barrier;
+mod broadcast;
 mod condition;
 mod create;
 mod event;
@@ -29,6 +30,7 @@ mod join;
 mod latch;
 mod lock;
 mod once;
+mod queue;
 mod rlock;
 mod rwlock;
 mod semaphore;

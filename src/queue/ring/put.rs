@@ -77,8 +77,9 @@ impl Ring {
             return Err(NotPut::Closed);
         }
         let before = tail.wrapping_sub(self.layout.capacity);
-        if stamp.is_of(tail) {
-            // A producer died between its stamp and the tail.
+        let consumed = stamp.is(State::Empty, tail.wrapping_add(self.layout.capacity));
+        if stamp.is_of(tail) || consumed {
+            // A producer died between its stamp and the tail; a consumer may have taken the item since.
             self.head.put.position.store(tail + 1, Relaxed);
             return Ok(tail + 1);
         }

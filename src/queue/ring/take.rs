@@ -181,11 +181,13 @@ impl Ring {
         found
     }
 
-    /// Returns the items of dead in-place readers; tells whether there was one.
+    /// Returns the items of dead in-place readers; tells whether there was one, or one that was returned and not announced.
     fn return_dead(&self, head: u64) -> bool {
         let mut any = false;
         for position in self.behind(head) {
             let stamp = self.stamp(position).load();
+            // Whoever returned it died before it could say so.
+            any |= stamp.is(State::Returned, position);
             if stamp.is(State::Taken, position) {
                 any |= self.return_if_dead(position, stamp);
             }
