@@ -33,6 +33,8 @@ const TOLD: usize = 4;
 /// Where the table of waiters begins, and the size of an entry.
 const TABLE: u64 = 64;
 const ENTRY: u64 = 16;
+/// Who looks for the dead often, in the roll of waiters.
+const WATCH: u64 = 32;
 
 fn condition(space: &Space) -> Condition {
     Condition::builder().space(space).lifetime(Lifetime::Named).create("it").unwrap()
@@ -96,7 +98,9 @@ fn usable(world: &ConditionWorld) {
 
 /// A world in which a living process waits once it is told to, behind the victim.
 fn with_second_waiter(name: &str) -> ConditionWorld {
-    World::new(name, condition).with_helper(|world| {
+    let world = World::new(name, condition);
+    world.occupy_watch(WATCH);
+    world.with_helper(|world| {
         world.space.join().unwrap();
         await_word(world.word(GO), 1);
         let mut guard = repaired(world.object.lock());
@@ -112,6 +116,8 @@ fn with_second_waiter(name: &str) -> ConditionWorld {
 fn notify_the_first(world: &ConditionWorld) {
     world.note(GO);
     await_waiting(world, 1);
+    // Until it is seen whether the victim has used the notification up.
+    world.freeze_helper();
     world.note(NOTIFIED);
     assert!(world.object.notify_one().unwrap());
 }
@@ -137,10 +143,11 @@ fn wait() -> Scenario<'static, ConditionWorld> {
         .when_asleep(notify_the_first)
         .watch(|world| world.regions())
         .check(|world, fates| {
+            let used_up = entry(world, 0) == 0;
+            world.thaw_helper();
             if !world.noted(NOTIFIED) {
                 notify_the_second(world);
-            } else if entry(world, 0) == 0 {
-                // It has used the notification up.
+            } else if used_up {
                 assert!(!world.noted(WOKEN[0]), "one notification woke two");
                 assert!(world.object.notify_one().unwrap());
                 await_word(world.word(WOKEN[0]), 1);
@@ -162,8 +169,9 @@ fn wait_under_the_lock() -> Scenario<'static, ConditionWorld> {
         .when_asleep(notify_the_first)
         .watch(|world| world.regions())
         .check(|world, fates| {
-            let used = entry(world, 0) == 0;
-            while world.noted(NOTIFIED) && !used && !world.noted(WOKEN[0]) && !world.noted(TOLD) {
+            let used_up = entry(world, 0) == 0;
+            world.thaw_helper();
+            while world.noted(NOTIFIED) && !used_up && !world.noted(WOKEN[0]) && !world.noted(TOLD) {
                 std::thread::yield_now();
             }
             assert!(!fates[0].finished || !world.noted(TOLD));

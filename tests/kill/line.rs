@@ -5,7 +5,7 @@ use std::time::Duration;
 use procshare::Space;
 use procshare_harness::{Child, Limits, Scenario, watchdog};
 
-use crate::support::{World, await_word};
+use crate::support::{World, await_word, stop};
 
 /// A victim that sleeps in slices, stepped, sleeps little in each: so much in all is enough to be taken for asleep.
 const ASLEEP: Duration = Duration::from_millis(1);
@@ -119,20 +119,6 @@ fn living<O>(world: &World<O>) -> i32 {
 
 fn await_count<O>(world: &World<O>, waiting: impl Fn(&World<O>) -> usize, count: usize) {
     while waiting(world) != count {
-        std::thread::yield_now();
-    }
-}
-
-/// Stops a process and waits until it has stopped.
-fn stop(pid: i32) {
-    // SAFETY: the process is a child of the test process.
-    unsafe { libc::kill(pid, libc::SIGSTOP) };
-    let stat = format!("/proc/{pid}/stat");
-    let is_stopped = || {
-        let stat = std::fs::read_to_string(&stat).unwrap();
-        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
-    };
-    while !is_stopped() {
         std::thread::yield_now();
     }
 }

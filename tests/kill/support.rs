@@ -46,6 +46,20 @@ impl<O> World<O> {
         self
     }
 
+    /// Stops the helper, so that what a victim left is seen before the helper cleans it up.
+    pub(crate) fn freeze_helper(&self) {
+        if let Some(helper) = &self.helper {
+            stop(helper.pid());
+        }
+    }
+
+    /// Lets the helper go on, if it was stopped.
+    pub(crate) fn thaw_helper(&self) {
+        if let Some(helper) = &self.helper {
+            helper.signal(libc::SIGCONT);
+        }
+    }
+
     /// All that survivors can read: the notes and the files.
     pub(crate) fn regions(&self) -> Vec<Region<'_>> {
         let mut regions = Region::files_in(&self.dir).unwrap();
@@ -158,6 +172,20 @@ pub(crate) fn await_word(word: &AtomicU64, value: u64) {
 pub(crate) fn park() {
     loop {
         std::thread::park();
+    }
+}
+
+/// Stops a process and waits until it has stopped.
+pub(crate) fn stop(pid: i32) {
+    // SAFETY: the process is a child of the test process.
+    unsafe { libc::kill(pid, libc::SIGSTOP) };
+    let stat = format!("/proc/{pid}/stat");
+    let is_stopped = || {
+        let stat = std::fs::read_to_string(&stat).unwrap();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+    };
+    while !is_stopped() {
+        std::thread::yield_now();
     }
 }
 

@@ -12,7 +12,17 @@
 ))]
 
 mod array;
+mod barrier;
+mod condition;
 mod creation;
+mod crowd;
+mod event;
+mod latch;
 mod lock;
+mod once;
+mod rlock;
+mod rwlock;
+mod sanctum;
+mod semaphore;
 mod support;
 mod value;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use procshare::Space;
-use procshare_harness::{Page, Rng, Storm, StormReport, watchdog};
+use procshare_harness::{Page, Rng, Seat, Storm, StormReport, watchdog};
 
 /// How long a storm rages.
 #[derive(Clone, Copy)]
@@ -15,7 +15,7 @@ pub(crate) struct Size {
 }
 
 /// For every test run.
-pub(crate) const SHORT: Size = Size { kills: 250, at_most: Duration::from_secs(3) };
+pub(crate) const SHORT: Size = Size { kills: 120, at_most: Duration::from_millis(1_500) };
 /// For the long run.
 pub(crate) const LONG: Size = Size { kills: 4_000, at_most: Duration::from_secs(1_200) };
 
@@ -70,3 +70,42 @@ pub(crate) fn rage(storm: &Storm<'_>, size: Size) -> StormReport {
 pub(crate) fn exact(what: &str, found: u64, noted: u64, unnoted: u64) {
     assert!((noted..=noted + unnoted).contains(&found), "{what}: {found}, noted {noted}, killed {unnoted}");
 }
+
+/// Whether a process can still run: not once it has begun to end, when the kernel may have told others of its death.
+pub(crate) fn runs(pid: u32) -> bool {
+    const EXITING: u64 = 4;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let Some((_, fields)) = stat.rsplit_once(") ") else { return false };
+    let mut fields = fields.split(' ');
+    let state = fields.next();
+    // What precedes the flags: parent, group, session, terminal, its group.
+    let flags: Option<u64> = fields.nth(5).and_then(|flags| flags.parse().ok());
+    !matches!(state, None | Some("Z" | "X")) && flags.is_some_and(|flags| flags & EXITING == 0)
+}
+
+/// Spins for up to so many steps: a random time in which to die.
+pub(crate) fn dawdle(seat: &mut Seat<'_>, steps: u64) {
+    for _ in 0..seat.rng().below(steps) {
+        std::hint::spin_loop();
+    }
+}
+
+/// Makes the short and the long test of a storm.
+macro_rules! storm_tests {
+    ($rages:ident) => {
+        storm_tests!($rages, a_short_storm, a_long_storm);
+    };
+    ($rages:ident, $short:ident, $long:ident) => {
+        #[test]
+        fn $short() {
+            $rages(crate::support::SHORT);
+        }
+
+        #[test]
+        #[ignore = "takes minutes"]
+        fn $long() {
+            $rages(crate::support::LONG);
+        }
+    };
+}
+pub(crate) use storm_tests;
