@@ -27,7 +27,7 @@
 //! | a struct that is whole at every instant | [`Value`] |
 //! | many elements, locked by ranges | [`Array`] |
 //! | raw bytes, or another program's segment | [`SharedMemory`], [`AdoptedMemory`], [`ShareableList`] |
-//! | work, messages | [`Queue`] |
+//! | work, messages | [`Queue`]; of any length: [`BytesQueue`] |
 //! | news, to everybody | [`Broadcast`] |
 //! | a turn | [`Lock`], [`LockArray`]; with C programs: `PosixLock` (feature `posix-lock`) |
 //! | a moment | [`Event`], [`Condition`], [`Barrier`], [`Latch`], [`Once`] |
@@ -80,6 +80,7 @@ pub use participant::{
     Builder, Collected, Handle, Object, ParticipantId, ParticipantWatch, Space, SpaceBuilder,
 };
 pub use queue::{Broadcast, BroadcastInit, RecvError, Subscriber};
+pub use queue::{BytesQueue, BytesReservation, DEFAULT_BYTES_CAPACITY, PeekedBytes};
 pub use queue::{DEFAULT_QUEUE_CAPACITY, GetError, Peeked, PutError, Queue, Reservation};
 pub use shm::plain::Plain;
 pub use shm::{Kind, Lifetime};

@@ -9,9 +9,13 @@
 //! | `tasks` | the same for tasks (feature `async`) |
 //! | [`plain`], [`guards`] | `Queue<T>` and its in-place guards |
 //! | [`broadcast`] | `Broadcast<T>`: one to many |
+//! | [`frames`] | a ring of pieces of any length; knows bytes only |
+//! | [`bytes`] | `BytesQueue` and its in-place guards |
 
 mod broadcast;
+mod bytes;
 mod error;
+mod frames;
 mod guards;
 mod plain;
 mod ready;
@@ -38,6 +42,12 @@ pub(crate) fn describe_broadcast(segment: &Arc<Segment>) -> Result<RawFacts> {
 }
 
 pub use broadcast::{Broadcast, BroadcastInit, RecvError, Subscriber};
+/// The state of the queue of bytes in `segment`, for whoever inspects it.
+pub(crate) fn describe_bytes_queue(segment: &Arc<Segment>) -> Result<RawFacts> {
+    frames::FrameRing::describe(segment)
+}
+
+pub use bytes::{BytesQueue, BytesReservation, DEFAULT_BYTES_CAPACITY, PeekedBytes};
 pub use error::{GetError, PutError};
 pub use guards::{Peeked, Reservation};
 pub use plain::{DEFAULT_QUEUE_CAPACITY, Queue};

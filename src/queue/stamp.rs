@@ -14,6 +14,7 @@
 //! | SKIPPED(p) | nothing: its writer gave up or died | as COMMITTED, without being delivered |
 //! | TAKEN(p, id) | id reads the item in place; the head has moved | release: CAS EMPTY; given back, or id gone: CAS RETURNED |
 //! | RETURNED(p) | an item behind the head, delivered before all others | `get`: CAS EMPTY; `peek`: CAS TAKEN; under the take lock |
+//! | PADDING(p) | nothing, up to the end of a ring of bytes; never in a ring of slots | as SKIPPED |
 //!
 //! A COMMITTED or SKIPPED slot behind the head was consumed by somebody who died before it could say so: it counts as EMPTY of
 //! the next lap.
@@ -38,6 +39,7 @@ pub(super) enum State {
     Skipped = 3,
     Taken = 4,
     Returned = 5,
+    Padding = 6,
 }
 
 /// A slot's stamp in shared memory.
@@ -68,6 +70,7 @@ impl Stamp {
             3 => State::Skipped,
             4 => State::Taken,
             5 => State::Returned,
+            6 => State::Padding,
             _ => return None,
         })
     }

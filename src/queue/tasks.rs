@@ -49,14 +49,23 @@ impl<T: Plain> Queue<T> {
 }
 
 /// A sleeper announced at one side of a queue; dropping it passes on a wake-up that was spent on it.
-struct Sleeper<'a> {
+pub(super) struct Sleeper<'a> {
     waiting: Waiting<'a>,
     attached: &'a Attached,
     ticket: Option<Ticket>,
 }
 
 impl<'a> Sleeper<'a> {
-    fn announce(&mut self) -> Announced<'a> {
+    pub(super) fn new(waiting: Waiting<'a>, attached: &'a Attached) -> Self {
+        Sleeper { waiting, attached, ticket: None }
+    }
+
+    /// A wake-up that was spent on it is used.
+    pub(super) fn is_served(&mut self) {
+        self.ticket = None;
+    }
+
+    pub(super) fn announce(&mut self) -> Announced<'a> {
         let ticket = self.waiting.events.prepare();
         self.waiting.publisher.look_announced();
         self.ticket = Some(ticket);
@@ -81,10 +90,7 @@ struct Get<'a, T: Plain> {
 impl<'a, T: Plain> Get<'a, T> {
     fn new(queue: &'a Queue<T>) -> Self {
         let ring = queue.ring();
-        Get {
-            queue,
-            sleeper: Sleeper { waiting: ring.waiting(true), attached: ring.attached(), ticket: None },
-        }
+        Get { queue, sleeper: Sleeper::new(ring.waiting(true), ring.attached()) }
     }
 }
 
@@ -98,7 +104,7 @@ impl<'a, T: Plain> Source<'a> for Get<'a, T> {
             return Ok(Attempt::NotYet);
         }
         if outcome.is_ok() {
-            self.sleeper.ticket = None;
+            self.sleeper.is_served();
         }
         Ok(Attempt::Taken(outcome))
     }
@@ -118,8 +124,7 @@ struct Put<'a, T: Plain> {
 impl<'a, T: Plain> Put<'a, T> {
     fn new(queue: &'a Queue<T>, item: T) -> Self {
         let ring = queue.ring();
-        let sleeper = Sleeper { waiting: ring.waiting(false), attached: ring.attached(), ticket: None };
-        Put { queue, item, sleeper }
+        Put { queue, item, sleeper: Sleeper::new(ring.waiting(false), ring.attached()) }
     }
 }
 
@@ -135,7 +140,7 @@ impl<'a, T: Plain> Source<'a> for Put<'a, T> {
             return Ok(Attempt::NotYet);
         }
         if outcome.is_ok() {
-            self.sleeper.ticket = None;
+            self.sleeper.is_served();
         }
         Ok(Attempt::Taken(outcome))
     }

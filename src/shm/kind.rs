@@ -52,6 +52,8 @@ kinds! {
     SharedMemory = 7, "SharedMemory";
     /// [`Queue`](crate::Queue).
     Queue = 20, "Queue";
+    /// [`BytesQueue`](crate::BytesQueue).
+    BytesQueue = 21, "BytesQueue";
     /// [`ShareableList`](crate::ShareableList).
     ShareableList = 8, "ShareableList";
     /// [`RLock`](crate::RLock).

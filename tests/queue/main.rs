@@ -3,7 +3,10 @@
 #![cfg(any(not(feature = "heap"), feature = "portable"))]
 
 mod broadcast;
+mod bytes;
+mod hostile;
 mod plain;
+mod support;
 
 use std::time::Duration;
 

@@ -28,7 +28,7 @@ use crate::time::Deadline;
 
 /// How long a call that shall not wait waits for the lock of its side, which is held for the time of some copies unless its
 /// holder is stopped there.
-const SIDE_PATIENCE: Duration = Duration::from_millis(10);
+pub(in crate::queue) const SIDE_PATIENCE: Duration = Duration::from_millis(10);
 
 /// The high-water mark is looked after once in so many items, and whenever the ring is full.
 const HIGH_WATER_EVERY: u64 = 64;

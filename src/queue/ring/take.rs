@@ -144,9 +144,12 @@ impl Ring {
                     take.position.store(head + 1, Release);
                     take.returned.store(1, SeqCst);
                     self.return_if_dead(head, stamp);
+                    if let Some(position) = self.find_returned() {
+                        return Ok((position, true));
+                    }
                     head += 1;
                 }
-                None => return Err(NotTaken::Failed(self.corrupt(head, stamp))),
+                Some(State::Padding) | None => return Err(NotTaken::Failed(self.corrupt(head, stamp))),
             }
         }
     }

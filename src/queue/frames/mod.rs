@@ -1,0 +1,344 @@
+//! The ring of frames: pieces of any length in one ring of bytes, a lock for each side, a stamp before each frame.
+//!
+//! ```text
+//! put:  take the put lock; room at the tail?; frame head, bytes; tail + size (the commit); release; notify
+//! get:  take the take lock; head < tail?; copy; head + size (the commit); free = head; release; notify
+//! ```
+//!
+//! ```text
+//!        free                 head                  tail
+//!   ......|== held ==|== held ==|== put ==|== put ==|........
+//! ```
+//!
+//! Only what lies between free and tail is ever looked at, so no byte of an old item can be taken for a stamp. A frame is
+//! never cut in two: what does not fit before the ring's end goes to its beginning, behind PADDING.
+//!
+//! Whoever dies under a lock leaves the position where it was or where it shall be, and nothing to repair but the count of
+//! items, which is journalled. In-place users hold a stamp, not a lock. Frames before the head are held in place, returned, or done
+//! with; space is freed in order, so the oldest one that is held keeps what is behind it.
+//!
+//! Positions count bytes since the ring was made, always whole [`UNIT`]s; stamps name them in units.
+
+mod frame;
+mod put;
+mod take;
+
+use std::sync::Arc;
+
+use frame::{Frame, FrameHead};
+
+use super::ring::{Line, SIDE_PATIENCE, Waiting};
+use super::stamp::{Stamp, State};
+use crate::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use crate::error::{Error, Result};
+use crate::participant::{Attached, Fact, PlanFault, RawFacts};
+use crate::shm::segment::Segment;
+use crate::shm::view::{Bytes, Shared, SharedSlice, Word};
+use crate::sync::{Entry, LockWord, Owner, Parts};
+use crate::time::Deadline;
+
+/// Bytes of a frame's head, and what frames are aligned to.
+pub(in crate::queue) const UNIT: u64 = size_of::<FrameHead>() as u64;
+
+/// The most bytes a ring can have: lengths have 32 bits.
+pub(in crate::queue) const MAX_BYTES: u64 = (1 << 32) - 2 * UNIT;
+
+/// Longer frames are copied outside the locks, so that several are copied at a time.
+const COPY_HELD: usize = 4096;
+
+/// The producers' side, on a line of its own.
+#[repr(C, align(64))]
+struct PutSide {
+    lock: LockWord,
+    /// The tail.
+    position: AtomicU64,
+    /// The free position of the other side as it was last seen.
+    freed: AtomicU64,
+    /// Items put or reserved since the ring was made.
+    items: AtomicU64,
+    /// The next tail, and `items` once it is the tail.
+    next_position: AtomicU64,
+    next_items: AtomicU64,
+    /// The most bytes that were seen in use.
+    high_water: AtomicU64,
+}
+
+/// The consumers' side, on a line of its own.
+#[repr(C, align(64))]
+struct TakeSide {
+    lock: LockWord,
+    /// The head.
+    position: AtomicU64,
+    /// What is before it may be written again.
+    free: AtomicU64,
+    /// The tail as it was last seen.
+    filled: AtomicU64,
+    /// Items taken or given up since the ring was made.
+    items: AtomicU64,
+    /// The next head, and `items` once it is the head.
+    next_position: AtomicU64,
+    next_items: AtomicU64,
+}
+
+/// What precedes the ring.
+#[repr(C, align(64))]
+pub(in crate::queue) struct FrameRingHead {
+    capacity: AtomicU64,
+    closed: AtomicU32,
+    /// Some frame may be RETURNED.
+    returned: AtomicU32,
+    reserved: [AtomicU64; 6],
+    put: PutSide,
+    take: TakeSide,
+    not_empty: Line,
+    not_full: Line,
+}
+
+// SAFETY: (S6) words and atomics only, all-zero is valid; positions are reduced before they index, lengths are checked.
+unsafe impl Word for FrameRingHead {}
+
+documented_layout!(FrameRingHead { capacity, closed, returned, reserved, put, take, not_empty, not_full });
+
+#[cfg(test)]
+mod put_side_layout {
+    use super::PutSide;
+    documented_layout!(PutSide { lock, position, freed, items, next_position, next_items, high_water });
+}
+
+#[cfg(test)]
+mod take_side_layout {
+    use super::TakeSide;
+    documented_layout!(TakeSide { lock, position, free, filled, items, next_position, next_items });
+}
+
+/// Bytes of the body and of the ring in it, for frames of up to `capacity` bytes; nothing for sizes no ring can have.
+pub(in crate::queue) fn body_bytes(capacity: u64) -> Result<u64, PlanFault> {
+    if !(1..=MAX_BYTES).contains(&capacity) {
+        let expected = format!("1 to {MAX_BYTES}");
+        return Err(PlanFault { what: "bytes of capacity", found: capacity, expected });
+    }
+    Ok(size_of::<FrameRingHead>() as u64 + ring_bytes(capacity))
+}
+
+/// Room for one frame of the full capacity.
+fn ring_bytes(capacity: u64) -> u64 {
+    capacity.next_multiple_of(UNIT) + UNIT
+}
+
+/// A mapped ring of frames.
+#[derive(Clone)]
+pub(in crate::queue) struct FrameRing {
+    head: Shared<FrameRingHead>,
+    /// The ring as frame heads, one at each unit.
+    frames: SharedSlice<FrameHead>,
+    /// The ring as bytes.
+    bytes: Bytes,
+    attached: Attached,
+    /// Bytes of the ring.
+    size: u64,
+    capacity: usize,
+}
+
+/// A frame that the caller holds in place.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::queue) struct HeldFrame {
+    pub(in crate::queue) position: u64,
+    pub(in crate::queue) len: usize,
+    pub(in crate::queue) id: u32,
+}
+
+impl FrameRing {
+    /// Writes the size into a body that nobody else sees.
+    pub(in crate::queue) fn initialise(segment: &Arc<Segment>, capacity: u64) -> Result<()> {
+        let head = Shared::<FrameRingHead>::new(segment, 0)?;
+        // Relaxed: publication by `link` orders everything before it.
+        head.capacity.store(capacity, Relaxed);
+        Ok(())
+    }
+
+    /// Checks the size against the body; from here on only the checked copy is used.
+    pub(in crate::queue) fn attach(attached: Attached) -> Result<Self> {
+        let segment = Arc::clone(&attached.segment);
+        let head = Shared::<FrameRingHead>::new(&segment, 0)?;
+        // Relaxed: written before publication, and checked like any hostile number.
+        let capacity = head.capacity.load(Relaxed);
+        let body = segment.body().1 as u64;
+        if !body_bytes(capacity).is_ok_and(|bytes| bytes == body) {
+            return Err(Error::NotASegment {
+                object: segment.object(),
+                what: "queue size",
+                expected: format!("a capacity that makes a body of {body} bytes"),
+                found: format!("a capacity of {capacity} bytes"),
+            });
+        }
+        let (first, size) = (size_of::<FrameRingHead>(), ring_bytes(capacity));
+        Ok(FrameRing {
+            frames: SharedSlice::new(&segment, first, (size / UNIT) as usize)?,
+            bytes: Bytes::new(&segment, first, size as usize, 8)?,
+            head,
+            attached,
+            size,
+            capacity: capacity as usize,
+        })
+    }
+
+    /// The state of the ring in `segment`, for whoever inspects it.
+    pub(in crate::queue) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
+        let head = Shared::<FrameRingHead>::new(segment, 0)?;
+        // Relaxed: figures that are no one instant anyway.
+        let (put, taken) = (head.put.items.load(Relaxed), head.take.items.load(Relaxed));
+        let used = head.put.position.load(Relaxed).saturating_sub(head.take.free.load(Relaxed));
+        Ok(vec![
+            ("length", Fact::Number(put.saturating_sub(taken))),
+            ("capacity", Fact::Number(head.capacity.load(Relaxed))),
+            ("bytes", Fact::Number(used)),
+            ("closed", Fact::Flag(head.closed.load(Relaxed) != 0)),
+            ("put", Fact::Number(put)),
+            ("taken", Fact::Number(taken)),
+            ("high_water", Fact::Number(head.put.high_water.load(Relaxed))),
+            ("put_side", Fact::Part(head.put.lock.facts())),
+            ("take_side", Fact::Part(head.take.lock.facts())),
+        ])
+    }
+
+    pub(in crate::queue) fn attached(&self) -> &Attached {
+        &self.attached
+    }
+
+    /// Bytes of the longest frame.
+    pub(in crate::queue) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Items between tail and head. A hint: it may change at once.
+    pub(in crate::queue) fn len(&self) -> u64 {
+        let (put, taken) = self.counts();
+        put.saturating_sub(taken)
+    }
+
+    /// Items put since the ring was made, and items taken.
+    pub(in crate::queue) fn counts(&self) -> (u64, u64) {
+        // Relaxed: two figures read one after the other are no instant anyway. The taken first, so that the other is not less.
+        let taken = self.head.take.items.load(Relaxed);
+        (self.head.put.items.load(Relaxed), taken)
+    }
+
+    /// Bytes in use, heads of frames included.
+    pub(in crate::queue) fn used(&self) -> u64 {
+        let free = self.head.take.free.load(Relaxed);
+        self.head.put.position.load(Relaxed).saturating_sub(free).min(self.size)
+    }
+
+    /// The most bytes that were seen in use.
+    pub(in crate::queue) fn high_water(&self) -> u64 {
+        self.head.put.high_water.load(Relaxed).min(self.size)
+    }
+
+    pub(in crate::queue) fn is_closed(&self) -> bool {
+        self.head.closed.load(SeqCst) != 0
+    }
+
+    /// Where a position lies in the ring.
+    #[inline]
+    fn unit(&self, position: u64) -> usize {
+        (position / UNIT % (self.size / UNIT)) as usize
+    }
+
+    #[inline]
+    fn frame_head(&self, position: u64) -> &FrameHead {
+        &self.frames[self.unit(position)]
+    }
+
+    /// Where the bytes of the frame at `position` begin.
+    #[inline]
+    fn bytes_at(&self, position: u64) -> usize {
+        (self.unit(position) + 1) * UNIT as usize
+    }
+
+    /// A stamp of `position`.
+    #[inline]
+    fn stamp(state: State, position: u64, id: u32) -> Stamp {
+        Stamp::new(state, position / UNIT, id)
+    }
+
+    /// The frame at `position`, which ends at `end` or before; its numbers stay within the ring, whoever wrote them.
+    #[inline]
+    fn frame(&self, position: u64, end: u64) -> Result<Frame> {
+        let head = self.frame_head(position);
+        let stamp = head.stamp.load();
+        // Relaxed: written before the tail was moved over them, which is what makes anybody look here.
+        let (room, len) = (head.room.load(Relaxed), head.len.load(Relaxed));
+        let frame = Frame { position, stamp, room, len };
+        let most = (end.wrapping_sub(position)).min(self.size - self.unit(position) as u64 * UNIT);
+        let fits = u64::from(room).is_multiple_of(UNIT) && UNIT + u64::from(room) <= most && len <= room;
+        if fits && stamp.is_of(position / UNIT) { Ok(frame) } else { Err(self.corrupt_frame(frame, most)) }
+    }
+
+    /// Whether `later` can be reached from `earlier` within the ring: hostile positions are taken for what they are.
+    #[inline]
+    fn check_order(&self, earlier: u64, later: u64) -> Result<()> {
+        let distance = later.wrapping_sub(earlier);
+        if distance <= self.size && distance.is_multiple_of(UNIT) && later <= u64::MAX / 2 {
+            Ok(())
+        } else {
+            Err(self.corrupt_positions(earlier, later))
+        }
+    }
+
+    /// Takes a lock. `false` beside the owner: its last holder died.
+    #[inline]
+    fn enter(&self, lock: &LockWord, deadline: Deadline, action: &'static str) -> Result<(Owner, bool)> {
+        let patience = match deadline {
+            Deadline::Now => Deadline::after(SIDE_PATIENCE),
+            other => other,
+        };
+        let (owner, entry) = Parts { word: lock, attached: &self.attached }.own(patience, action)?;
+        Ok((owner, entry == Entry::Clean))
+    }
+
+    #[inline]
+    fn leave(&self, lock: &LockWord, owner: Owner) {
+        lock.release_announcing(self.attached.member.host(), owner);
+    }
+
+    /// Lets consumers drain the ring and producers put no more.
+    pub(in crate::queue) fn close(&self, deadline: Deadline) -> Result<()> {
+        let owner = self.enter_put(deadline, "close it")?;
+        self.head.closed.store(1, SeqCst);
+        self.leave(&self.head.put.lock, owner);
+        let host = self.attached.member.host();
+        self.head.not_empty.events.notify_all(host);
+        self.head.not_full.events.notify_all(host);
+        Ok(())
+    }
+
+    /// What producers and consumers wait for, each with the lock whose release announces it.
+    pub(in crate::queue) fn waiting(&self, for_items: bool) -> Waiting<'_> {
+        let (line, publisher) = if for_items {
+            (&self.head.not_empty, &self.head.put.lock)
+        } else {
+            (&self.head.not_full, &self.head.take.lock)
+        };
+        Waiting { events: &line.events, watch: &line.watch, publisher }
+    }
+
+    #[cold]
+    fn corrupt_frame(&self, frame: Frame, most: u64) -> Error {
+        Error::NotASegment {
+            object: self.attached.object(),
+            what: "frame",
+            expected: format!("a frame of at most {most} bytes at position {}", frame.position),
+            found: format!("{frame:?}"),
+        }
+    }
+
+    #[cold]
+    fn corrupt_positions(&self, earlier: u64, later: u64) -> Error {
+        Error::NotASegment {
+            object: self.attached.object(),
+            what: "queue positions",
+            expected: format!("{UNIT}-byte steps, at most {} bytes apart", self.size),
+            found: format!("{earlier} and {later}"),
+        }
+    }
+}
