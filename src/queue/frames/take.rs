@@ -250,7 +250,8 @@ impl FrameRing {
         self.walk(|frame| {
             let state = frame.stamp.state();
             held |= matches!(state, Some(State::Taken | State::Returned));
-            returned |= self.return_if_dead(frame);
+            // Whoever returned it may have died before it could say so.
+            returned |= state == Some(State::Returned) || self.return_if_dead(frame);
             true
         })?;
         if returned && let Some(frame) = self.find_returned()? {
