@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use procshare::bytemuck::{CheckedBitPattern, NoUninit};
 use procshare::{
-    Array, ArrayInit, AtomicArray, AtomicContents, AtomicValue, Error, Handle, Lock, LockArray, LockError,
-    Plain, Space, Value,
+    Array, ArrayInit, AtomicArray, AtomicContents, AtomicValue, Broadcast, BroadcastInit, Error, Handle,
+    Lock, LockArray, LockError, Plain, Queue, Space, Value,
 };
 use procshare_harness::{Exit, Rng, child};
 
@@ -241,6 +241,80 @@ fn atomic_arrays() {
         },
         use_it,
     );
+}
+
+#[test]
+fn queues() {
+    let use_it = |space: &Space| {
+        for read_only in [true, false] {
+            let builder = Queue::<Switches>::builder().space(space).read_only(read_only);
+            let Some(queue) = say(builder.open("it")) else { continue };
+            assert!(!format!("{queue:?} {:?} {}", queue.counts(), queue.high_water()).is_empty());
+            assert!(queue.len() <= 5 && queue.capacity() == 5);
+            for _ in 0..7 {
+                let _ = say(queue.try_get().map_err(Error::from));
+                let _ = say(queue.get_timeout(SHORT).map_err(Error::from));
+                let _ = say(queue.try_put(OFF).map_err(Error::from));
+                let _ = say(queue.try_put_many(&[OFF; 3]).map_err(Error::from));
+                if let Some(slot) = say(queue.try_reserve().map_err(Error::from)) {
+                    slot.commit(OFF);
+                }
+                drop(say(queue.try_reserve().map_err(Error::from)));
+                if let Some(item) = say(queue.try_peek().map_err(Error::from)) {
+                    assert!(item.level < u16::MAX || !item.on || item.up);
+                    item.release();
+                }
+                drop(say(queue.try_peek().map_err(Error::from)));
+                let _ = say(queue.put_timeout(OFF, SHORT).map_err(Error::from));
+                let _ = say(queue.try_get_many(9).map_err(Error::from));
+            }
+            let _ = procshare::try_wait_any(&[&queue]);
+        }
+    };
+    let make = |space: &Space| {
+        let queue = Queue::builder().space(space).create("it", 5).unwrap();
+        queue.put_many(&[OFF; 4]).unwrap();
+        queue.get().unwrap();
+        std::mem::forget(queue.reserve().unwrap());
+        std::mem::forget(queue.peek().unwrap());
+    };
+    survives("Queue", make, use_it);
+}
+
+#[test]
+fn broadcasts() {
+    let use_it = |space: &Space| {
+        for read_only in [true, false] {
+            let builder = Broadcast::<Switches>::builder().space(space).read_only(read_only);
+            let Some(news) = say(builder.open("it")) else { continue };
+            assert!(!format!("{news:?}").is_empty() && news.capacity() == 3);
+            for _ in 0..5 {
+                let _ = say(news.try_publish(OFF).map_err(Error::from));
+                let _ = say(news.publish_timeout(OFF, SHORT).map_err(Error::from));
+            }
+            // With seats, subscribing waits for the publishers' lock, which may seem to be held by somebody alive.
+            let Some(mut reader) = (!news.waits_for_subscribers()).then(|| news.subscribe().unwrap()) else {
+                continue;
+            };
+            for _ in 0..9 {
+                let _ = say(reader.try_recv().map_err(Error::from));
+                let _ = say(reader.recv_timeout(SHORT).map_err(Error::from));
+                let _ = say(news.try_publish(OFF).map_err(Error::from));
+            }
+            let _ = procshare::try_wait_any(&[&reader]);
+            assert!(!format!("{reader:?}").is_empty());
+        }
+    };
+    for seats in [0, 4] {
+        let make = |space: &Space| {
+            let init = BroadcastInit::new(3).wait_for_subscribers(seats);
+            let news = Broadcast::builder().space(space).create("it", init).unwrap();
+            let mut reader = news.subscribe().unwrap();
+            news.publish_many(&[OFF; 3]).unwrap();
+            reader.recv().unwrap();
+        };
+        survives("Broadcast", make, use_it);
+    }
 }
 
 /// A registry's slots are hostile, too: joining, asking and collecting come back.

@@ -13,6 +13,7 @@
 
 mod array;
 mod barrier;
+mod broadcast;
 mod condition;
 mod creation;
 mod crowd;
@@ -20,6 +21,7 @@ mod event;
 mod latch;
 mod lock;
 mod once;
+mod queue;
 mod rlock;
 mod rwlock;
 mod sanctum;
