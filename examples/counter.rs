@@ -1,4 +1,4 @@
-//! Four processes count together, without a lock.
+//! Four processes count together, without a lock: the parent sends each child a handle of the counter.
 //!
 //! `cargo run --example counter`
 

@@ -1,7 +1,8 @@
 //! Two programs that know nothing of each other but a name.
 //!
-//! Run `cargo run --example meet_by_name NAME` twice: whoever comes first makes the objects, each adds a line to the guest
-//! book. `cargo run --example meet_by_name NAME leave` removes it.
+//! Run `cargo run --example meet_by_name NAME` twice: whoever comes first makes the objects; everybody finds the entry of the
+//! guest before, and leaves its own. They stay when all programs have ended: `cargo run --example meet_by_name NAME leave`
+//! removes them.
 
 use bytemuck::{CheckedBitPattern, NoUninit};
 use procshare::{AtomicValue, Plain, Value};

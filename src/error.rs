@@ -23,8 +23,10 @@ pub enum Error {
         /// Which rule it breaks.
         reason: &'static str,
     },
-    /// No object of that name.
-    #[error("no object '{object}': create it first, or use open_or_create")]
+    /// No object, or no space, of that name.
+    #[error(
+        "'{object}' does not exist: create it first, use open_or_create, or look for its name with `procshare ls`"
+    )]
     NotFound {
         /// Space and name.
         object: String,
@@ -51,7 +53,7 @@ pub enum Error {
     },
     /// A file in a space that is not one of ours, or not a whole one.
     #[error(
-        "'{object}' is not a usable segment: {what}: expected {expected}, found {found}; remove the file if nothing needs it"
+        "'{object}' is not a usable segment: {what}: expected {expected}, found {found}; another release may have made it; else remove the file, if nothing needs it"
     )]
     NotASegment {
         /// Space and name.
@@ -98,7 +100,7 @@ pub enum Error {
         strangers: usize,
     },
     /// An object of another kind.
-    #[error("'{object}' is a {found}, not a {expected}")]
+    #[error("'{object}' is of kind {found}, not {expected}: open it as what it is, or use another name")]
     WrongKind {
         /// Space and name.
         object: String,
@@ -158,7 +160,7 @@ pub enum Error {
         expected: String,
     },
     /// An index or range beyond an array's end.
-    #[error("'{object}' has {len} elements: {start}..{end} is out of range")]
+    #[error("'{object}' has {len} elements: {start}..{end} is empty or reaches beyond them")]
     OutOfRange {
         /// Space and name.
         object: String,
@@ -207,7 +209,7 @@ pub enum Error {
     },
     /// A directory that somebody untrusted could have prepared.
     #[error(
-        "the directory {path} of this space is not trusted: {reason} (owner {owner}, mode {mode:04o}); remove it, or open the space with a trust that allows it"
+        "the directory {path} of this space is not trusted: {reason} (owner {owner}, mode {mode:04o}); use a directory that is yours alone, take away the rights of others, or say with `trust` whom you trust in it"
     )]
     UntrustedDirectory {
         /// The directory.
@@ -257,7 +259,7 @@ pub enum Error {
     },
     /// More counted down than there was left.
     #[error(
-        "'{object}' cannot be counted down by {by}: {left} is left, and stays; count down once for each event that was planned"
+        "'{object}' cannot be counted down by {by}: {left} is left, and stays; make it with a larger count, or count down once for each arrival that was planned"
     )]
     CountedTooFar {
         /// Space and name.
@@ -346,11 +348,13 @@ pub enum Error {
         /// Space and name.
         object: String,
     },
-    /// Somebody alive holds what was asked for.
-    #[error("somebody alive holds it: try again, or use the waiting form")]
+    /// What was asked for cannot be had at once: somebody alive holds it, or a queue is full or empty.
+    #[error(
+        "not to be had at once, because somebody alive holds it, or the queue is full or empty: try again, or use a form that waits"
+    )]
     WouldBlock,
-    /// The queue is closed: nothing can be put any more, and what was put has been delivered.
-    #[error("the queue is closed")]
+    /// The queue is closed: nothing can be put any more, and, if it was to be taken from, all has been delivered.
+    #[error("the queue is closed, so nothing more comes or goes: to go on, unlink it and make it anew")]
     Closed,
     /// Items of a broadcast were overwritten before this subscriber came to them.
     #[error(
@@ -361,7 +365,7 @@ pub enum Error {
         count: u64,
     },
     /// The timeout passed.
-    #[error("the timeout passed: wait longer, or find out who holds it with `procshare show`")]
+    #[error("the timeout passed: wait longer, or find out with `procshare show` who holds it")]
     TimedOut,
     /// The calling thread waits for itself.
     #[error("the calling thread holds it already: drop the guard first, or use an RLock")]

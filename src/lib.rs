@@ -29,22 +29,76 @@
 //! | raw bytes, or another program's segment | [`SharedMemory`], [`AdoptedMemory`], [`ShareableList`] |
 //! | work, messages | [`Queue`]; of any length: [`BytesQueue`] |
 //! | news, to everybody | [`Broadcast`] |
-//! | a turn | [`Lock`], [`LockArray`]; with C programs: `PosixLock` (feature `posix-lock`) |
+//! | a turn | [`Lock`], [`LockArray`]; with C programs: `PosixLock` (feature `posix-lock`); [`RLock`] for who may come again; [`RwLock`] for many readers |
+//! | so many turns at once | [`Semaphore`], [`BoundedSemaphore`] |
 //! | a moment | [`Event`], [`Condition`], [`Barrier`], [`Latch`], [`Once`] |
 //! | whichever comes first | [`wait_any`] |
+//! | the end of a process | [`Space::watch`] |
 //! | to wait in a task, not a thread | the feature `async`: `lock_async`, `acquire_async`, `wait_async`, `get_async`, `put_async` |
 //!
 //! All of them are made alike: `create(name, ..)`, `open(name)`, `open_or_create(name, ..)`, `anonymous(..)`, and a `builder()` for
 //! the [`Space`], the [`Lifetime`] and permissions. All handles are `Send + Sync + Clone`, and serialise as a [`Handle`] that
 //! attaches to the same object in another process. Blocking calls come as `x`, `try_x` (never waits) and `x_timeout`
-//! (monotonic).
+//! (a [`Duration`](std::time::Duration), monotonic; zero looks once). A try that failed and a timeout that passed are errors
+//! ([`Error::WouldBlock`], [`Error::TimedOut`], and their like in [`LockError`], [`PutError`], [`GetError`]), but for objects that
+//! are only looked at, which answer `false`: [`Event::try_wait`], [`Event::wait_timeout`], [`Latch::wait_timeout`].
+//!
+//! # Names, spaces, lifetimes
+//!
+//! Objects live in [spaces](Space). A space is a directory with a registry of the processes that use it, its *participants*; a
+//! process joins by itself when it first uses an object there, and leaves by ending, however it ends. The name `jobs` is in the
+//! space `default` of the calling user, `work/jobs` in the space `work`, `/srv/shared/jobs` in the directory `/srv/shared`.
+//!
+//! A named object stays until somebody unlinks it (`unlink`, or `procshare rm`), also when no process is left that uses it:
+//! programs that use `open_or_create` go on where earlier runs ended. An anonymous one goes with its last user. [`Lifetime`]
+//! says so explicitly. Unlinking takes away the name; who is attached goes on.
+//!
+//! A process that forks shares nothing of its holdings: the child is a participant of its own, its copies of the parent's
+//! guards are without effect, and its copies of handles join at their first use.
 //!
 //! # When somebody dies
 //!
 //! Every word that can be held holds its holder's [id](ParticipantId), which is never used again; whether the holder lives is
 //! answered by the kernel. Waiters ask now and then and take over from the dead. What changes hands does so by one store, so
 //! a death at any instruction leaves the old state or the new one. Where what a lock protects may be half-done, the next
-//! holder is told: [`LockError::OwnerDied`].
+//! holder is told: [`LockError::OwnerDied`] has the guard inside.
+//!
+//! It is told again and again, to every acquirer, until one calls `make_consistent`. So a program that only writes
+//! `lock.lock()?` ends at that point, and so does its next run. Decide once for each lock:
+//!
+//! ```
+//! use procshare::{Lock, LockError};
+//!
+//! # fn main() -> procshare::Result<()> {
+//! let lock = Lock::anonymous()?;
+//! // What the lock protects can be checked and repaired:
+//! let guard = match lock.lock() {
+//!     Ok(guard) => guard,
+//!     Err(LockError::OwnerDied(outcome)) => {
+//!         let guard = outcome.into_guard();
+//!         // ... repair ...
+//!         guard.make_consistent();
+//!         guard
+//!     }
+//!     Err(other) => return Err(other.into()),
+//! };
+//! drop(guard);
+//!
+//! // Nothing can be half-done, since each change is one step (`Value::set`, `AtomicValue`, `Queue::put`):
+//! let guard = lock.lock().or_else(LockError::into_guard)?;
+//! guard.make_consistent();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What only the dead knew stays unknown: nobody counts a [`Latch`] down for them, and nobody closes their [`Queue`]. Wait with a
+//! timeout, or with [`wait_any`] for the process too.
+//!
+//! # Errors and panics
+//!
+//! Errors say what went wrong, with which object, and the way out, when they are displayed; `fn main() -> Result<..>` prints
+//! the `Debug` form, which has the facts only. Nothing that another process does, or leaves in memory, makes a call
+//! panic; closures that you pass in may, and each call says what becomes of their object then.
 //!
 //! # Layers
 //!

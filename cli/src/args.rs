@@ -16,7 +16,8 @@ Exit codes:
 
 /// Look at the shared memory of your programs, clean it, and see it work.
 ///
-/// Objects live in spaces. A space is a directory: one of yours, called by its name, or any other, called by its path.
+/// Objects live in spaces. A space is a directory: one of yours, called by its name, or any other, called by its path. An object
+/// is called NAME (in the space 'default'), SPACE/NAME, or /DIR/NAME.
 #[derive(Parser)]
 #[command(name = "procshare", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -63,7 +64,16 @@ Examples:
   procshare ls                          everything in all your spaces
   procshare ls jobs                     the space 'jobs'
   procshare ls /srv/shared --trust group
-  procshare ls --json | jq '.spaces[].objects[] | select(.attached == [])'")]
+  procshare ls --json | jq '.spaces[].objects[] | select(.attached == [])'
+
+Columns:
+  NAME      of the object; @ and 8 digits for an anonymous one
+  KIND      what it is; TYPE what it holds; SIZE of its file, header included
+  LIFE      named: until somebody removes it; scoped: until its last user leaves
+  ATTACHED  processes that have it open, each as its id and its program
+  STATE     who holds it (dead or alive), and its figures; 'inconsistent': a holder died or
+            panicked, and nobody has declared what it protects consistent since; '-' or
+            nothing: there is nothing to say. 'procshare show' has all of it")]
 pub(crate) struct Ls {
     /// The space, as for --space
     #[arg(value_name = "SPACE", value_parser = Space::parse, conflicts_with = "space")]
@@ -84,7 +94,17 @@ Examples:
   procshare show jobs                   the object 'jobs' of the space 'default'
   procshare show work/jobs              the object 'jobs' of the space 'work'
   procshare show /srv/shared/jobs       the object 'jobs' of the space in /srv/shared
-  procshare show @1f0c77d2              an anonymous object, as ls prints it")]
+  procshare show @1f0c77d2              an anonymous object, as ls prints it
+
+Lines, beside those that ls has as columns:
+  id            a participant: the slot it has in its space, and how many have had that slot
+  birth         the object's identity: another one of the same name has another
+  fingerprint   of the type's name and layout: programs with another one are refused
+  holder        who holds it now; '(dead)': the next who asks for it takes it over, and is told
+  handed over   held by nobody: until any process calls release()
+  inconsistent  a holder died or panicked; '-' once somebody called make_consistent
+  waiters       whether somebody may be asleep on it
+  watcher       the waiter that looks most often whether the holder lives")]
 pub(crate) struct Show {
     /// The object: NAME, SPACE/NAME, /DIR/NAME, or @ and the beginning of an anonymous object's name
     #[arg(value_name = "NAME")]
@@ -169,7 +189,8 @@ pub(crate) struct Doctor {
 ///
 /// The workers take files off a shared counter and commit each file's counts in one step that no death can tear. Killed
 /// workers are replaced, and no file is lost or counted twice. Directories are searched for text files; hidden ones
-/// and what .gitignore names are left out. Exits with 1 if the two counts differ.
+/// and what .gitignore names are left out. The seconds of the workers include starting them and, with --kill, replacing them,
+/// which a few megabytes of text do not repay. Exits with 1 if the two counts differ.
 #[derive(ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -213,6 +234,10 @@ pub(crate) struct DemoWorker {
 /// Kills happen at random moments and, in probes, while the victim surely holds what all others wait for; those are timed.
 /// Every fifth probe lets the waiters sleep for a second first. Uses a space of its own. Exits with 1 if anything hangs or a
 /// promise is broken.
+///
+/// Printed are, for each kind, how many processes were killed, stopped and forked, how many rounds and turns they had, and in
+/// how many probes ('recoveries') and how fast a waiter had what the killed one held: waiters that were awake, and ('asleep')
+/// waiters that had slept for a second.
 #[cfg(target_os = "linux")]
 #[derive(ClapArgs)]
 #[command(after_help = "\
@@ -222,7 +247,8 @@ Examples:
   procshare torture --object Lock --idle
   procshare torture --json | jq '.objects[] | {object, hangs, violations}'")]
 pub(crate) struct Torture {
-    /// What to torture: kinds of objects, or all
+    /// What to torture: Lock, LockArray, RLock, RwLock, Semaphore, BoundedSemaphore, Event, Condition, Barrier, Value,
+    /// AtomicValue, Array, Queue, or all
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "all")]
     pub(crate) object: Vec<String>,
 

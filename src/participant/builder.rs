@@ -12,7 +12,9 @@ use crate::sys::{self, Access};
 
 /// Options of an object, from its `builder()`.
 ///
-/// A name is `name` (in the builder's space, else in the space `default`), `space/name`, or `/directory/name`.
+/// A name is `name` (in the builder's space, else in the space `default`), `space/name`, or `/directory/name`; the latter two
+/// say their space themselves, whatever the builder's is, and trust the calling user only. Each part is 1 to 200 of the
+/// characters `A-Z a-z 0-9 . _ -` and begins with no dot.
 ///
 /// ```
 /// use procshare::{Lifetime, Lock};
@@ -61,7 +63,8 @@ impl<O: Object> Builder<O> {
         self
     }
 
-    /// Gives a new object's file these permission bits instead of those of its space.
+    /// Gives a new object's file these permission bits, such as `0o640`, instead of those that the [trust](crate::Trust) of its space
+    /// implies.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode & 0o777);
         self

@@ -52,7 +52,7 @@ macro_rules! constructors {
                 Self::builder().open_or_create(name $(, $argument)*)
             }
 
-            #[doc = concat!("Makes a ", $noun, " without a name", $made, ", for threads, forked children, and whoever receives its handle.")]
+            #[doc = concat!("Makes one without a name", $made, ", for threads, forked children, and whoever receives its handle.")]
             ///
             /// # Errors
             ///
@@ -61,7 +61,7 @@ macro_rules! constructors {
                 Self::builder().anonymous($($argument),*)
             }
 
-            /// Removes the name; whoever is attached keeps using the object.
+            /// Removes the name; whoever is attached keeps using the object, and whoever comes later makes another one.
             ///
             /// # Errors
             ///
@@ -92,7 +92,7 @@ macro_rules! constructors {
                 self.open_or_create_with(name, $init)
             }
 
-            #[doc = concat!("Makes a ", $noun, " without a name", $made, ".")]
+            #[doc = concat!("Makes one without a name", $made, ".")]
             ///
             /// # Errors
             ///

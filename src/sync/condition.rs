@@ -30,8 +30,9 @@ const MOST_WAITERS: u32 = 1 << 16;
 /// Waiting, under a lock, until somebody says that something has changed.
 ///
 /// A condition has a lock of its own ([`lock`](Condition::lock)), and its waiters may use any other [`Lock`](crate::Lock) or
-/// [`RLock`](crate::RLock) instead, as long as all of them use the same. `wait` releases the lock and takes it again before it returns; a waiter returns if and only
-/// if it was notified, its timeout passed, or the lock's holder died. Waiters are served in the order in which they came, and
+/// [`RLock`](crate::RLock) instead, as long as all of them use the same; not an [`RwLock`](crate::RwLock): what is waited for must be
+/// written under the lock that the waiters have. `wait` releases the lock and takes it again before it returns; a waiter returns
+/// if and only if it was notified, its timeout passed, or the lock's holder died. Waiters are served in the order in which they came, and
 /// [`notify(n)`](Condition::notify) wakes exactly n of them, or all if there are fewer. Notifying never waits for anybody, and
 /// is one load while nobody waits; a notification that finds no waiter is forgotten.
 ///
@@ -48,20 +49,20 @@ const MOST_WAITERS: u32 = 1 << 16;
 /// # Examples
 ///
 /// ```
-/// use procshare::{Condition, Value};
+/// use procshare::{AtomicValue, Condition};
 ///
 /// let name = format!("doc-condition-{}", std::process::id());
 /// let changed = Condition::create(&name)?;
 /// let same = Condition::open(&name)?; // in any process of the user
-/// let ready = Value::<bool>::anonymous(false)?;
+/// let ready = AtomicValue::anonymous(false)?;
 /// let theirs = ready.clone();
 /// let waiter = std::thread::spawn(move || -> procshare::Result<()> {
 ///     let guard = same.lock()?;
-///     let _guard = same.wait_while(guard, || !theirs.get().unwrap_or(false))?;
+///     let _guard = same.wait_while(guard, || !theirs.load())?;
 ///     Ok(())
 /// });
 /// let guard = changed.lock()?;
-/// ready.set(true)?;
+/// ready.store(true)?;
 /// changed.notify_one()?;
 /// drop(guard);
 /// waiter.join().unwrap()?;
@@ -163,6 +164,9 @@ impl Condition {
     }
 
     /// Waits until `condition`, called with the lock held, says `false`; calls it once before any wait.
+    ///
+    /// A `condition` that can fail must say `false` then, and keep the error for after the wait; `true` would wait on. If it
+    /// panics, the lock is released as by any panic under its guard.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use crate::error::Error;
 /// The guard of a lock whose last owner did not leave in good order.
 ///
 /// Whoever gets it holds the lock. Look at what it protects, repair it, and call `make_consistent` on the guard; until
-/// somebody does, every acquirer gets this outcome.
+/// somebody does, every acquirer gets this outcome, in this run of the program and in later ones.
 #[must_use = "dropping it releases the lock and leaves the state inconsistent"]
 pub struct OwnerDied<G> {
     guard: G,
@@ -61,7 +61,16 @@ pub enum LockError<G> {
 }
 
 impl<G> LockError<G> {
-    /// The guard, whatever happened to the last owner.
+    /// The guard, whatever happened to the last owner. For locks under which nothing can be half-done:
+    ///
+    /// ```
+    /// use procshare::{Lock, LockError};
+    ///
+    /// let lock = Lock::anonymous()?;
+    /// let guard = lock.lock().or_else(LockError::into_guard)?;
+    /// guard.make_consistent(); // without effect on a lock that is consistent
+    /// # Ok::<(), procshare::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -119,9 +128,9 @@ impl<G> fmt::Display for LockError<G> {
                     f.write_str("the last owner panicked while it held the lock: check what it protects, then make_consistent")
                 }
             },
-            LockError::WouldBlock => f.write_str("somebody alive holds the lock"),
-            LockError::TimedOut => f.write_str("the timeout passed while somebody alive held the lock"),
-            LockError::Deadlock => f.write_str("the calling thread holds the lock already"),
+            LockError::WouldBlock => f.write_str("somebody alive holds the lock: try again, or use a form that waits"),
+            LockError::TimedOut => f.write_str("the timeout passed while somebody alive held the lock: wait longer, or find out with `procshare show` who it is"),
+            LockError::Deadlock => f.write_str("the calling thread holds the lock already: drop the guard first, or use an RLock"),
             LockError::Failed(error) => error.fmt(f),
         }
     }

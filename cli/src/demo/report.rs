@@ -111,7 +111,7 @@ impl<'a> Report<'a> {
             workers => format!("{workers} workers"),
         };
         for (who, counts, time) in [
-            (format!("{workers}, shared memory"), &self.crew.counts, self.crew.time),
+            (format!("{workers}, started and ended"), &self.crew.counts, self.crew.time),
             ("one process, afterwards".to_owned(), &self.alone.counts, self.alone_time),
         ] {
             let Counts { files, skipped, bytes, lines, words, .. } = counts;

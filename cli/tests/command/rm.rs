@@ -35,7 +35,7 @@ fn rm_says_where_it_looks() {
     let path = place.path().join("l");
     procshare(&["rm", path.to_str().unwrap()]).exits(0);
     assert!(!path.exists());
-    assert!(procshare(&["rm", path.to_str().unwrap()]).exits(1).err.contains("no object"));
+    assert!(procshare(&["rm", path.to_str().unwrap()]).exits(1).err.contains("does not exist"));
     place.run(&["rm", ".registry"]).exits(1);
     assert!(place.path().join(".registry").exists());
 }
