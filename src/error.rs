@@ -209,7 +209,7 @@ pub enum Error {
     },
     /// A directory that somebody untrusted could have prepared.
     #[error(
-        "the directory {path} of this space is not trusted: {reason} (owner {owner}, mode {mode:04o}); use a directory that is yours alone, take away the rights of others, or say with `trust` whom you trust in it"
+        "the directory {path} of this space is not trusted: {reason} (owner {owner}, mode {mode:04o}); use another directory, take away the rights of others, or say with `trust` whom you trust in it"
     )]
     UntrustedDirectory {
         /// The directory.
