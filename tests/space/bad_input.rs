@@ -78,9 +78,9 @@ fn another_kind_is_refused() {
         Lock::builder().space(&home.space).open("it"),
         Error::WrongKind { expected: Kind::Lock, found: Kind::Value, .. },
         "it",
-        "a Value, not a Lock"
+        "of kind Value, not Lock"
     );
-    refused!(Array::<u64>::builder().space(&home.space).open("it"), Error::WrongKind { .. }, "not a Array");
+    refused!(Array::<u64>::builder().space(&home.space).open("it"), Error::WrongKind { .. }, "not Array");
     refused!(AtomicArray::<u64>::builder().space(&home.space).open("it"), Error::WrongKind { .. }, "it");
     refused!(LockArray::builder().space(&home.space).open("it"), Error::WrongKind { .. }, "it");
 }
