@@ -257,14 +257,10 @@ impl Condition {
         deadline: Deadline,
     ) -> Result<(G, WaitTimeoutResult), LockError<G>> {
         guard.check()?;
-        let me = self.join("wait for it")?;
+        // Registered before the lock is released: who notifies under the lock afterwards sees this waiter.
+        let (place, me) = self.register()?;
         let host = self.attached.member.host();
         let waiters = self.waiters(host, me);
-        // Registered before the lock is released: who notifies under the lock afterwards sees this waiter.
-        let place = waiters.register().map_err(|Full| Error::TooManyWaiters {
-            object: self.attached.object(),
-            limit: self.entries.len() as u64,
-        })?;
         let mut lock = guard.suspend();
         let mut patience = Patience::new(host, &self.words.roll.watch, me, deadline);
         loop {
@@ -303,15 +299,27 @@ impl Condition {
         }
     }
 
+    /// A place at the end of the line, and the participant whose place it is.
+    pub(super) fn register(&self) -> Result<(Place, u32)> {
+        let me = self.join("wait for it")?;
+        match self.waiters(self.attached.member.host(), me).register() {
+            Ok(place) => Ok((place, me)),
+            Err(Full) => Err(Error::TooManyWaiters {
+                object: self.attached.object(),
+                limit: self.entries.len() as u64,
+            }),
+        }
+    }
+
     fn join(&self, action: &'static str) -> Result<u32> {
         self.attached.member.join(|| self.attached.object(), action)
     }
 
-    fn own_lock(&self) -> Parts<'_> {
+    pub(super) fn own_lock(&self) -> Parts<'_> {
         Parts { word: &self.words.lock, attached: &self.attached }
     }
 
-    fn waiters<'a, H: Host>(&'a self, host: &'a H, me: u32) -> Waiters<'a, H> {
+    pub(super) fn waiters<'a, H: Host>(&'a self, host: &'a H, me: u32) -> Waiters<'a, H> {
         Waiters { roll: &self.words.roll, entries: &self.entries, unclaimed: Unclaimed::Dropped, host, me }
     }
 }

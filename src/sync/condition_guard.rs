@@ -111,7 +111,8 @@ fn parts_of(lock: &RLock) -> Parts<'_> {
     Parts { word: &lock.word.lock, attached: &lock.attached }
 }
 
-fn is_holder_gone(parts: Parts<'_>) -> bool {
+/// Whether somebody holds the lock who is dead.
+pub(super) fn is_holder_gone(parts: Parts<'_>) -> bool {
     let holder = parts.word.snapshot().holder;
     holder != 0 && parts.attached.member.host().fate(holder) == Fate::Gone
 }

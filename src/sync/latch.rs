@@ -202,7 +202,12 @@ impl Latch {
         Ok(self.word.wait(self.attached.member.host(), deadline))
     }
 
-    fn join(&self, action: &'static str) -> Result<u32> {
+    /// Where the sleepers are.
+    pub(super) fn sleepers(&self) -> &EventCount {
+        &self.word.sleepers
+    }
+
+    pub(super) fn join(&self, action: &'static str) -> Result<u32> {
         self.attached.member.join(|| self.attached.object(), action)
     }
 }

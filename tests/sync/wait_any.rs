@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use procshare::{
-    BoundedSemaphore, Cause, Error, Event, Lock, LockArray, Queue, RLock, Reset, Semaphore, Space, Taken,
-    Waitable, try_wait_any, wait_any, wait_any_timeout,
+    BoundedSemaphore, Cause, Error, Event, Latch, Lock, LockArray, Queue, RLock, Reset, Semaphore, Space,
+    Taken, Waitable, try_wait_any, wait_any, wait_any_timeout,
 };
 use procshare_harness::{Child, Page};
 
@@ -26,6 +26,8 @@ struct Kinds {
     manual: Event,
     auto: Event,
     queue: Queue<u64>,
+    /// The last: once open, it stays so.
+    latch: Latch,
 }
 
 impl Kinds {
@@ -38,6 +40,7 @@ impl Kinds {
             manual: Event::anonymous().unwrap(),
             auto: auto(),
             queue: Queue::anonymous(4).unwrap(),
+            latch: Latch::anonymous(1).unwrap(),
         };
         kinds.lock.lock().unwrap().forget();
         kinds.locks.at(1).unwrap().lock().unwrap().forget();
@@ -54,7 +57,8 @@ impl Kinds {
             3 => self.bounded.release(1).unwrap(),
             4 => self.manual.set().unwrap(),
             5 => self.auto.set().unwrap(),
-            _ => self.queue.put(7).unwrap(),
+            6 => self.queue.put(7).unwrap(),
+            _ => assert_eq!(self.latch.count_down(1).unwrap(), 0),
         }
     }
 
@@ -74,6 +78,7 @@ impl Kinds {
             (4, Taken::Ready) => self.manual.clear().unwrap(),
             (5, Taken::Ready) => {}
             (6, Taken::Ready) => assert_eq!(self.queue.try_get().unwrap(), 7),
+            (7, Taken::Ready) => assert!(self.latch.try_wait()),
             (index, taken) => panic!("{index}: {taken:?}"),
         }
         self.none_is_there();
@@ -90,7 +95,16 @@ impl Kinds {
 
     fn with_all<R>(&self, use_them: impl FnOnce(&[&dyn Waitable]) -> R) -> R {
         let at = self.locks.at(1).unwrap();
-        use_them(&[&self.lock, &at, &self.semaphore, &self.bounded, &self.manual, &self.auto, &self.queue])
+        use_them(&[
+            &self.lock,
+            &at,
+            &self.semaphore,
+            &self.bounded,
+            &self.manual,
+            &self.auto,
+            &self.queue,
+            &self.latch,
+        ])
     }
 }
 
@@ -119,7 +133,7 @@ fn what_is_there_is_taken_and_nothing_else() {
 fn whichever_comes_wakes_a_sleeper() {
     guarded(|| {
         let kinds = Kinds::new();
-        for expected in 0..7 {
+        for expected in 0..8 {
             let waiter = Child::fork(|| {
                 kinds.with_all(|all| {
                     let (index, taken) = wait_any(all).unwrap();
@@ -152,6 +166,7 @@ fn a_timeout_leaves_everything_as_it_was() {
     assert_eq!((kinds.semaphore.available(), kinds.bounded.available()), (1, 1));
     assert!(kinds.manual.is_set() && kinds.auto.try_wait().unwrap());
     assert_eq!(kinds.queue.try_get().unwrap(), 7);
+    assert!(kinds.latch.try_wait());
 }
 
 #[test]

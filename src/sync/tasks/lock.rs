@@ -3,13 +3,14 @@
 use std::fmt;
 
 use super::Wait;
+use crate::error::{Error, Result};
 use crate::sync::lock::{Lock, Parts};
 use crate::sync::lock_array::LockRef;
 use crate::sync::lock_word::{Entry, Owner, TASK_TOKEN};
 use crate::sync::outcome::{LockError, OwnerDied};
 use crate::sync::wait_any::LockSource;
 
-/// Holds a [`Lock`] until it is dropped, in whatever thread the task runs; from [`Lock::lock_async`].
+/// Holds a [`Lock`] until it is dropped, in whatever thread the task runs; from [`Lock::lock_async`] and its like.
 ///
 /// The owner is the process, not a thread. In a forked child the copy of a parent's guard is without effect.
 #[must_use = "the lock is released at once if the guard is not kept"]
@@ -21,7 +22,7 @@ pub struct AsyncLockGuard<'a> {
 }
 
 impl<'a> Parts<'a> {
-    async fn lock_async(self) -> Result<AsyncLockGuard<'a>, LockError<AsyncLockGuard<'a>>> {
+    pub(super) async fn lock_async(self) -> Result<AsyncLockGuard<'a>, LockError<AsyncLockGuard<'a>>> {
         let (owner, entry) = Wait::new(LockSource::new(self, TASK_TOKEN), self.attached).await?;
         let guard = AsyncLockGuard { parts: self, owner, unwinding: std::thread::panicking() };
         match entry {
@@ -67,6 +68,17 @@ impl<'a> LockRef<'a> {
     /// As [`Lock::lock_async`].
     pub async fn lock_async(self) -> Result<AsyncLockGuard<'a>, LockError<AsyncLockGuard<'a>>> {
         self.parts().lock_async().await
+    }
+}
+
+impl<'a> AsyncLockGuard<'a> {
+    /// What the guard holds, for who releases and takes it again; an error if it is the copy of a parent's guard.
+    pub(super) fn parts_of_mine(&self) -> Result<Parts<'a>> {
+        if self.is_mine() {
+            Ok(self.parts)
+        } else {
+            Err(Error::Inherited { object: self.parts.attached.object(), what: "guard" })
+        }
     }
 }
 

@@ -6,8 +6,10 @@
 //! | [`Wait`] | the future: attempts a [`Source`] and registers with the bridge in between |
 //! | [`lock`] | a lock's guard that may move between threads |
 //! | [`objects`] | the methods of semaphores and events |
+//! | [`condition`] | those of conditions and latches |
 
 mod bridge;
+mod condition;
 mod lock;
 mod objects;
 

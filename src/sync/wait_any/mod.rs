@@ -9,10 +9,12 @@
 //! | lock | takes the word | WAITERS | one wake-up, if the word was let go of meanwhile |
 //! | semaphore | takes a permit | its event count | one wake-up, if there was a notification |
 //! | manual-reset event | looks | its event count | nothing: a set wakes all |
+//! | latch | looks | its event count | nothing: the last count wakes all |
 //! | auto-reset event | takes the signal | a place in its list | the grant, if there was one |
 //! | participant | asks the oracle | nothing: looked at in slices | nothing |
 
 mod event;
+mod latch;
 mod lock;
 mod semaphore;
 mod source;
@@ -22,6 +24,8 @@ use std::fmt;
 use std::time::Duration;
 
 pub(super) use event::{AutoEvent, ManualEvent};
+#[cfg_attr(not(feature = "async"), allow(unused_imports, reason = "tasks wait for it by its name"))]
+pub(super) use latch::LatchSource;
 pub(super) use lock::LockSource;
 use lock::RLockSource;
 pub(super) use semaphore::PermitSource;
@@ -31,6 +35,7 @@ use watch::EndSource;
 pub(crate) use source::{Announced, Attempt, Look, Source};
 
 use super::event::{Event, Reset};
+use super::latch::Latch;
 use super::lock::{Lock, LockGuard, Parts};
 use super::lock_array::LockRef;
 use super::lock_word::{Entry, Owner};
@@ -54,7 +59,7 @@ const POLL_SLICE_NS: u64 = 4_000_000;
 
 /// An object that [`wait_any`] can wait for.
 ///
-/// [`Lock`], [`LockRef`], [`RLock`], [`Semaphore`], [`BoundedSemaphore`], [`Event`], [`Queue`](crate::Queue), [`BytesQueue`](crate::BytesQueue) and
+/// [`Lock`], [`LockRef`], [`RLock`], [`Semaphore`], [`BoundedSemaphore`], [`Event`], [`Latch`], [`Queue`](crate::Queue), [`BytesQueue`](crate::BytesQueue) and
 /// [`ParticipantWatch`]. The trait is this crate's own: nobody else can implement it.
 pub trait Waitable: sealed::Sealed {
     #[doc(hidden)]
@@ -101,7 +106,7 @@ pub enum Taken<'a> {
     RLockOwnerDied(OwnerDied<RLockGuard<'a>>),
     /// A permit, until it is dropped.
     Permit(SemaphorePermit<'a>),
-    /// The event is set (with [`Reset::Auto`] its signal is the caller's), the queue has an item or is closed, the participant is
+    /// The event is set (with [`Reset::Auto`] its signal is the caller's), the latch is open, the queue has an item or is closed, the participant is
     /// gone.
     Ready,
 }
@@ -159,6 +164,12 @@ impl Waitable for Event {
     }
 }
 
+impl Waitable for Latch {
+    fn begin(&self) -> Begun<'_> {
+        Begun::for_readiness(LatchSource::new(self))
+    }
+}
+
 impl Waitable for ParticipantWatch {
     fn begin(&self) -> Begun<'_> {
         Begun::for_readiness(EndSource::new(self))
@@ -173,6 +184,7 @@ impl Waitable for ParticipantWatch {
 /// | [`RLock`] | as a lock, or the calling thread holds it | one level deeper: [`Taken::RLock`], [`Taken::RLockOwnerDied`] |
 /// | [`Semaphore`], [`BoundedSemaphore`] | a permit is free, or its owner is dead | acquired: [`Taken::Permit`] |
 /// | [`Event`] | it is set, or was set since the call began | as it was; with [`Reset::Auto`] the signal is taken: [`Taken::Ready`] |
+/// | [`Latch`] | its count is 0 | as it was: [`Taken::Ready`] |
 /// | [`Queue`](crate::Queue), [`BytesQueue`](crate::BytesQueue) | an item is there, or it is closed and drained | as it was: use `try_get`, somebody else may be faster |
 /// | [`ParticipantWatch`] | the process is gone | [`Taken::Ready`] |
 ///

@@ -1,6 +1,8 @@
 //! The blocking calls as futures: exact under cancellation, death and fork.
 #![cfg(feature = "async")]
 
+mod condition;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
