@@ -45,7 +45,8 @@ pub(super) fn statfs(path: &Path) -> io::Result<libc::statfs> {
     Ok(found)
 }
 
-/// What the tightest memory limit above this process leaves (version 2 of control groups, else version 1).
+/// What the tightest memory limit above this process leaves (version 2 of control groups, else version 1). Pages of files
+/// count as free: the kernel drops them before it refuses memory, and every container's cache fills up in time.
 pub(super) fn cgroup_free() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let mut free: Option<u64> = None;
@@ -62,7 +63,9 @@ pub(super) fn cgroup_free() -> Option<u64> {
         let mut directory = PathBuf::from(format!("{mount}{group}"));
         while directory.starts_with(mount) {
             if let (Some(limit), Some(usage)) = (number(&directory, limit), number(&directory, usage)) {
-                let left = limit.saturating_sub(usage);
+                let cached =
+                    std::fs::read_to_string(directory.join("memory.stat")).map_or(0, |text| cached(&text));
+                let left = limit.saturating_sub(usage.saturating_sub(cached));
                 free = Some(free.map_or(left, |known| known.min(left)));
             }
             directory.pop();
@@ -71,6 +74,36 @@ pub(super) fn cgroup_free() -> Option<u64> {
     free
 }
 
+/// Bytes that a control group's `memory.stat` counts as cache of files on disks: pages of memory file systems are on neither list.
+/// Version 1 counts the groups below under names of their own.
+fn cached(stat: &str) -> u64 {
+    let field = |name: &str| {
+        let mut values =
+            stat.lines().filter_map(|line| line.split_once(' ')).filter(|(found, _)| *found == name);
+        values.next().and_then(|(_, value)| value.trim().parse::<u64>().ok())
+    };
+    let sum = |prefix: &str| {
+        let (idle, busy) = (format!("{prefix}inactive_file"), format!("{prefix}active_file"));
+        Some(field(&idle)?.saturating_add(field(&busy)?))
+    };
+    sum("total_").or_else(|| sum("")).unwrap_or(0)
+}
+
 fn number(directory: &Path, file: &str) -> Option<u64> {
     std::fs::read_to_string(directory.join(file)).ok()?.trim().parse().ok()
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_of_files_is_found_in_both_versions_and_with_it_all_groups_below() {
+        let two = "anon 5\nfile 900\nshmem 100\ninactive_anon 7\nactive_file 300\ninactive_file 400\n";
+        assert_eq!(cached(two), 700);
+        let one = "cache 1\ninactive_file 1\nactive_file 2\ntotal_inactive_file 30\ntotal_active_file 40\n";
+        assert_eq!(cached(one), 70);
+        assert_eq!(cached("inactive_file 3\n"), 0, "half a file says nothing");
+        assert_eq!(cached(""), 0);
+    }
 }
