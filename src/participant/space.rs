@@ -1,6 +1,8 @@
 //! Spaces: directories of segments that processes join.
 
 use std::fmt;
+use std::io::ErrorKind;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,7 +39,7 @@ use crate::time::Deadline;
 /// # Ok::<(), procshare::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Space(pub(super) Arc<Inner>);
+pub struct Space(pub(super) Arc<Entrance>);
 
 /// Options of a space, from [`Space::at`] and [`Space::named`].
 #[derive(Clone, Debug)]
@@ -51,9 +53,26 @@ pub struct SpaceBuilder {
     capacity: u32,
 }
 
-/// A space in this process.
-pub(super) struct Inner {
+/// A space as its user called it: whoever calls it otherwise, or trusts others, has an entrance of his own to the same membership.
+pub(super) struct Entrance {
     pub(super) site: Site,
+    registry_path: PathBuf,
+    inner: Arc<Inner>,
+}
+
+impl Deref for Entrance {
+    type Target = Inner;
+
+    #[inline]
+    fn deref(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+/// This process's membership in a space.
+pub(super) struct Inner {
+    /// As it was called first.
+    site: Site,
     pub(super) registry: Registry,
     registry_path: PathBuf,
     prober: Prober,
@@ -64,19 +83,19 @@ pub(super) struct Inner {
 
 /// The spaces this process has entered; they stay entered until it ends, so that entering again is cheap. Used only under the
 /// process lock.
-static TABLE: Mutex<Vec<Arc<Inner>>> = Mutex::new(Vec::new());
+static TABLE: Mutex<Vec<Arc<Entrance>>> = Mutex::new(Vec::new());
 
 /// The entered space that `is_it` recognises, if its registry is still in place; spaces whose directory is gone are let go.
-fn entered(is_it: impl Fn(&Inner) -> bool) -> Option<Arc<Inner>> {
+fn entered(is_it: impl Fn(&Entrance) -> bool) -> Option<Arc<Entrance>> {
     let lock = ProcessLock::take();
     let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
-    let found = table.iter().find(|inner| is_it(inner)).cloned();
+    let found = table.iter().find(|known| is_it(known)).cloned();
     let in_place =
-        |inner: &Inner| sys::file_id(&inner.registry_path).is_ok_and(|id| id == inner.registry_id());
+        |known: &Entrance| sys::file_id(&known.registry_path).is_ok_and(|id| id == known.registry_id());
     if found.as_deref().is_none_or(in_place) {
         return found;
     }
-    let (kept, gone) = table.drain(..).partition(|inner| in_place(inner));
+    let (kept, gone) = table.drain(..).partition(|known| in_place(known));
     *table = kept;
     drop((table, lock));
     // Dropped only now: what a space lets go of may take the process lock.
@@ -165,7 +184,8 @@ impl SpaceBuilder {
         self
     }
 
-    /// How many processes can be in the space at once, 1 to 4096; 1000 unless said. Has an effect when the space is made.
+    /// How many processes can be in the space at once: 1000 unless said; 0 is taken for 1, and more than 4096 for 4096. Has an
+    /// effect when the space is made.
     pub fn participants(mut self, most: u32) -> Self {
         self.capacity = most;
         self
@@ -186,7 +206,8 @@ impl SpaceBuilder {
     /// # Errors
     ///
     /// [`Error::UntrustedDirectory`] if somebody else could have prepared the directory; [`Error::PermissionDenied`],
-    /// [`Error::NoSpace`], [`Error::WrongBackend`], [`Error::WrongVersion`], [`Error::NotASegment`] for an unusable registry.
+    /// [`Error::NoSpace`], [`Error::WrongBackend`], [`Error::WrongVersion`], [`Error::NotASegment`] for an unusable registry;
+    /// [`Error::Io`], for one if the directory above is missing.
     pub fn open_or_create(&self) -> Result<Space> {
         self.enter(true)
     }
@@ -196,19 +217,24 @@ impl SpaceBuilder {
     pub(super) fn known(&self) -> Option<Space> {
         let _lock = ProcessLock::take();
         let table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
-        table.iter().find(|inner| self.leads_to(inner)).cloned().map(Space)
+        table.iter().find(|known| self.leads_to(&known.site)).cloned().map(Space)
     }
 
-    /// Whether it describes the space `inner`. Compares text: components would cost as much as a system call.
-    fn leads_to(&self, inner: &Inner) -> bool {
-        inner.site.directory.as_os_str() == self.directory.as_os_str() && inner.site.trust == self.trust
+    /// Whether it describes the space at `site`. Compares text: components would cost as much as a system call.
+    fn leads_to(&self, site: &Site) -> bool {
+        site.directory.as_os_str() == self.directory.as_os_str() && site.trust == self.trust
     }
 
     fn enter(&self, create: bool) -> Result<Space> {
-        if let Some(inner) = entered(|inner| self.leads_to(inner)) {
-            return Ok(Space(inner));
+        if let Some(known) = entered(|known| self.leads_to(&known.site)) {
+            return Ok(Space(known));
         }
-        Space::of(self.site(create)?, create, self.capacity)
+        let space = self.of(self.site(create)?, create)?;
+        if create {
+            // What the dead left is removed by whoever comes next; a failure here is no reason not to enter.
+            let _ = space.collect();
+        }
+        Ok(space)
     }
 
     /// The space's directory, found trustworthy, and made first if `create` says so.
@@ -232,40 +258,47 @@ impl SpaceBuilder {
                 mode: why.mode,
                 reason: why.reason,
             },
+            // Whoever makes a space misses something else: where it shall be.
+            DirFault::Io(source) if create && source.kind() == ErrorKind::NotFound => Error::Io {
+                object: format!("space {}", self.shown),
+                action: "make the directory of",
+                path: path.to_owned(),
+                source,
+            },
             DirFault::Io(source) => explain_space(&self.shown, path, source),
         })
     }
+
+    /// The space of `site`, of which this process is a member but once, whatever it is called.
+    fn of(&self, site: Site, create: bool) -> Result<Space> {
+        let registry = Registry::open(&site, Access::ReadWrite, create, self.capacity)?;
+        let id = registry.segment().file_id();
+        let registry_path = site.path(&Registry::name());
+        let inner = match entered(|known| known.registry_id() == id) {
+            Some(known) => Arc::clone(&known.inner),
+            None => Arc::new(Inner::new(site.clone(), registry, registry_path.clone())?),
+        };
+        let _lock = ProcessLock::take();
+        let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
+        let members = || table.iter().filter(|known| known.registry_id() == id);
+        if let Some(known) = members().find(|known| self.leads_to(&known.site)) {
+            // Another thread was faster.
+            return Ok(Space(Arc::clone(known)));
+        }
+        let inner = members().next().map_or(inner, |known| Arc::clone(&known.inner));
+        let entrance = Arc::new(Entrance { site, registry_path, inner });
+        table.push(Arc::clone(&entrance));
+        Ok(Space(entrance))
+    }
 }
 
-impl Space {
-    /// The space of `site`, shared with whoever has it open in this process.
-    fn of(site: Site, create: bool, capacity: u32) -> Result<Space> {
-        let registry = Registry::open(&site, Access::ReadWrite, create, capacity)?;
-        let id = registry.segment().file_id();
-        if let Some(inner) = entered(|inner| inner.registry_id() == id) {
-            return Ok(Space(inner));
-        }
-        let path = site.path(&Registry::name());
-        let io = |source| explain_space(&site.space, &path, source);
-        let prober = Prober::new(&path, id).map_err(io)?;
+impl Inner {
+    /// The membership of a process that has not joined yet.
+    fn new(site: Site, registry: Registry, registry_path: PathBuf) -> Result<Self> {
+        let io = |source| explain_space(&site.space, &registry_path, source);
+        let prober = Prober::new(&registry_path, registry.segment().file_id()).map_err(io)?;
         let identity = Identity::new().map_err(io)?;
-        let mut inner =
-            Arc::new(Inner { site, registry, registry_path: path, prober, identity, seat: Mutex::new(None) });
-        {
-            let _lock = ProcessLock::take();
-            let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
-            match table.iter().find(|known| known.registry_id() == id) {
-                // Another thread was faster.
-                Some(known) => inner = Arc::clone(known),
-                None => table.push(Arc::clone(&inner)),
-            }
-        }
-        let space = Space(inner);
-        if create {
-            // What the dead left is removed by whoever comes next; a failure here is no reason not to enter.
-            let _ = space.collect();
-        }
-        Ok(space)
+        Ok(Inner { site, registry, registry_path, prober, identity, seat: Mutex::new(None) })
     }
 }
 
@@ -399,11 +432,11 @@ impl Drop for Inner {
 fn explain_space(space: &str, path: &Path, source: std::io::Error) -> Error {
     let object = format!("space {space}");
     match source.kind() {
-        std::io::ErrorKind::NotFound => Error::NotFound { object },
-        std::io::ErrorKind::PermissionDenied => {
+        ErrorKind::NotFound => Error::NotFound { object },
+        ErrorKind::PermissionDenied => {
             Error::PermissionDenied { object, action: "enter", path: path.to_owned() }
         }
-        std::io::ErrorKind::StorageFull => {
+        ErrorKind::StorageFull => {
             Error::NoSpace { object, place: path.to_owned(), needed: 0, available: "none".into() }
         }
         _ => Error::Io { object, action: "enter", path: path.to_owned(), source },

@@ -54,7 +54,7 @@ fn what_is_no_directory_of_ones_own_is_refused() {
         refused!(Space::at(path).open(), Error::UntrustedDirectory { .. }, "another directory");
     }
     assert_eq!(std::fs::read_dir(&real).unwrap().count(), 0);
-    refused!(Space::at(dir.path().join("no/such")).open_or_create(), Error::NotFound { .. }, "no/such");
+    refused!(Space::at(dir.path().join("no/such")).open_or_create(), Error::Io { .. }, "no/such");
 }
 
 #[test]
@@ -190,4 +190,43 @@ fn a_server_of_root_enters_a_users_space() {
         let _ = alice.kill();
         recover(&lock);
     });
+}
+
+#[test]
+fn a_space_entered_with_two_trusts_keeps_both_and_one_membership() {
+    let dir = Dir::with_mode(0o700);
+    let narrow = Space::at(dir.path()).open_or_create().unwrap();
+    let wide = Space::at(dir.path()).trust(Trust::Anyone).open_or_create().unwrap();
+    assert_eq!((narrow.trust(), wide.trust()), (Trust::Owner, Trust::Anyone));
+    assert_eq!(narrow.join().unwrap(), wide.join().unwrap());
+    let mode = |space: &Space, name: &str| {
+        let lock = Lock::builder().space(space).create(name).unwrap();
+        assert_eq!(lock.handle().attach().unwrap().holder(), None);
+        dir.path().join(name).metadata().unwrap().mode() & 0o777
+    };
+    assert_eq!((mode(&narrow, "narrow"), mode(&wide, "wide")), (0o600, 0o666));
+    // One thread, one lock, two ways to it: the wait would never end.
+    let (one, two) = (Lock::builder().space(&narrow), Lock::builder().space(&wide));
+    let (one, two) = (one.open("wide").unwrap(), two.open("wide").unwrap());
+    let _guard = one.lock().unwrap();
+    assert!(matches!(two.lock(), Err(procshare::LockError::Deadlock)));
+}
+
+#[test]
+fn a_registry_under_two_directories_leads_to_neither_by_the_other() {
+    let (one, two) = (Dir::with_mode(0o700), Dir::with_mode(0o700));
+    let first = Space::at(one.path()).open_or_create().unwrap();
+    std::fs::hard_link(one.path().join(".registry"), two.path().join(".registry")).unwrap();
+    let second = Space::at(two.path()).open_or_create().unwrap();
+    drop(Lock::builder().space(&second).create("it").unwrap());
+    assert_eq!((first.directory(), second.directory()), (one.path(), two.path()));
+    assert_eq!((one.files(), two.files()), (vec![], vec!["it".to_owned()]));
+}
+
+#[test]
+fn a_missing_directory_above_is_told() {
+    let dir = Dir::unmade();
+    let below = Space::at(dir.path().join("below"));
+    refused!(below.open_or_create(), Error::Io { .. }, "below", "No such file");
+    refused!(below.open(), Error::NotFound { .. }, "below", "create it first");
 }
