@@ -364,6 +364,14 @@ pub enum Error {
         /// How many.
         count: u64,
     },
+    /// More tasks were said to be done than were taken.
+    #[error(
+        "no task of '{object}' that this process took without a guard is unfinished: call task_done once for each detached task"
+    )]
+    TooManyDone {
+        /// Space and name.
+        object: String,
+    },
     /// The timeout passed.
     #[error("the timeout passed: wait longer, or find out with `procshare show` who holds it")]
     TimedOut,

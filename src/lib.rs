@@ -28,6 +28,7 @@
 //! | many elements, locked by ranges | [`Array`] |
 //! | raw bytes, or another program's segment | [`SharedMemory`], [`AdoptedMemory`], [`ShareableList`] |
 //! | work, messages | [`Queue`]; of any length: [`BytesQueue`] |
+//! | work to be waited for | [`JoinableQueue`] |
 //! | news, to everybody | [`Broadcast`] |
 //! | a turn | [`Lock`], [`LockArray`]; with C programs: `PosixLock` (feature `posix-lock`); [`RLock`] for who may come again; [`RwLock`] for many readers |
 //! | so many turns at once | [`Semaphore`], [`BoundedSemaphore`] |
@@ -136,6 +137,7 @@ pub use participant::{
 pub use queue::{Broadcast, BroadcastInit, RecvError, Subscriber};
 pub use queue::{BytesQueue, BytesReservation, DEFAULT_BYTES_CAPACITY, PeekedBytes};
 pub use queue::{DEFAULT_QUEUE_CAPACITY, GetError, Peeked, PutError, Queue, Reservation};
+pub use queue::{JoinableInit, JoinableQueue, Task, Unfinished};
 pub use shm::plain::Plain;
 pub use shm::{Kind, Lifetime};
 #[cfg(feature = "async")]

@@ -36,7 +36,7 @@ pub(super) fn describer(kind: Kind) -> Option<Describe> {
         Kind::Latch => Some(Latch::describe),
         Kind::Once => Some(Once::describe),
         Kind::Event => Some(Event::describe),
-        Kind::Queue => Some(crate::queue::describe_queue),
+        Kind::Queue | Kind::JoinableQueue => Some(crate::queue::describe_queue),
         Kind::Broadcast => Some(crate::queue::describe_broadcast),
         Kind::BytesQueue => Some(crate::queue::describe_bytes_queue),
         Kind::Value => Some(data::describe_value),

@@ -109,6 +109,11 @@ impl<'a, T: Plain> Peeked<'a, T> {
         }
     }
 
+    /// The slot that is held.
+    pub(super) fn slot(&self) -> Slot {
+        self.slot
+    }
+
     /// Takes the item out of the queue for good.
     pub fn release(self) {
         let this = std::mem::ManuallyDrop::new(self);

@@ -8,6 +8,7 @@
 //! | [`ready`] | waiting for a queue among other things |
 //! | `tasks` | the same for tasks (feature `async`) |
 //! | [`plain`], [`guards`] | `Queue<T>` and its in-place guards |
+//! | [`joinable`] | `JoinableQueue<T>`: work that is acknowledged |
 //! | [`broadcast`] | `Broadcast<T>`: one to many |
 //! | [`frames`] | a ring of pieces of any length; knows bytes only |
 //! | [`bytes`] | `BytesQueue` and its in-place guards |
@@ -17,6 +18,7 @@ mod bytes;
 mod error;
 mod frames;
 mod guards;
+mod joinable;
 mod plain;
 mod ready;
 mod ring;
@@ -50,4 +52,6 @@ pub(crate) fn describe_bytes_queue(segment: &Arc<Segment>) -> Result<RawFacts> {
 pub use bytes::{BytesQueue, BytesReservation, DEFAULT_BYTES_CAPACITY, PeekedBytes};
 pub use error::{GetError, PutError};
 pub use guards::{Peeked, Reservation};
+pub use joinable::{JoinableInit, JoinableQueue, Task};
 pub use plain::{DEFAULT_QUEUE_CAPACITY, Queue};
+pub use ring::Unfinished;

@@ -78,6 +78,8 @@ kinds! {
     PosixLock = 18, "PosixLock";
     /// [`Broadcast`](crate::Broadcast).
     Broadcast = 24, "Broadcast";
+    /// [`JoinableQueue`](crate::JoinableQueue).
+    JoinableQueue = 25, "JoinableQueue";
 }
 
 impl fmt::Display for Kind {

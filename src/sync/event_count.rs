@@ -147,6 +147,12 @@ impl EventCount {
         }
     }
 
+    /// Whether somebody may be asleep; the caller has published (SeqCst) what they wait for.
+    pub(crate) fn is_awaited(&self) -> bool {
+        // SeqCst: pair ANNOUNCE.
+        self.word.load(SeqCst) & SLEEPERS != 0
+    }
+
     /// Whether a notifier would have to wake somebody. A hint.
     pub(crate) fn has_sleepers(&self) -> bool {
         self.word.load(Relaxed) & SLEEPERS != 0

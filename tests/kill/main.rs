@@ -27,6 +27,7 @@ mod condition;
 mod create;
 mod event;
 mod join;
+mod joinable;
 mod latch;
 mod lock;
 mod once;

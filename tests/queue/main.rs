@@ -5,6 +5,7 @@
 mod broadcast;
 mod bytes;
 mod hostile;
+mod joinable;
 mod plain;
 mod support;
 

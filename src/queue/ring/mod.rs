@@ -11,8 +11,11 @@
 //!
 //! In-place users hold a stamp, not a lock. The dead among them are found by whoever would have to wait for them.
 
+mod done;
 mod put;
 mod take;
+
+pub use done::Unfinished;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +69,12 @@ pub(in crate::queue) struct RingHead {
     capacity: AtomicU64,
     stride: AtomicU64,
     closed: AtomicU32,
-    reserved: [AtomicU32; 11],
+    /// What becomes of items whose reader in place dies or gives up; see [`Unfinished`].
+    policy: AtomicU32,
+    /// Who waits until no item is left and nobody reads one in place.
+    done: EventCount,
+    done_watch: AtomicU32,
+    reserved: [AtomicU32; 8],
     put: Side,
     take: Side,
     not_empty: Line,
@@ -76,7 +84,19 @@ pub(in crate::queue) struct RingHead {
 // SAFETY: (S6) words and atomics only; sizes are checked once at attach.
 unsafe impl Word for RingHead {}
 
-documented_layout!(RingHead { capacity, stride, closed, reserved, put, take, not_empty, not_full });
+documented_layout!(RingHead {
+    capacity,
+    stride,
+    closed,
+    policy,
+    done,
+    done_watch,
+    reserved,
+    put,
+    take,
+    not_empty,
+    not_full
+});
 
 /// An event count on a line of its own: it is polled by one side and written by the other.
 #[repr(C, align(64))]

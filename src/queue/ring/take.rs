@@ -91,7 +91,7 @@ impl Ring {
 
     /// The next item to be delivered, and whether it lies behind the head. With the take lock held.
     #[inline]
-    fn next(&self) -> Result<(u64, bool), NotTaken> {
+    pub(super) fn next(&self) -> Result<(u64, bool), NotTaken> {
         let take = &self.head.take;
         if take.returned.load(SeqCst) != 0
             && let Some(position) = self.find_returned()
@@ -155,7 +155,7 @@ impl Ring {
     }
 
     /// Whether some item before `head` may still be returned by whoever reads it in place.
-    fn is_held(&self, head: u64) -> bool {
+    pub(super) fn is_held(&self, head: u64) -> bool {
         self.head.take.peeked.load(Relaxed) != 0
             && self.behind(head).any(|position| {
                 let stamp = self.stamp(position).load();
@@ -201,12 +201,34 @@ impl Ring {
     pub(super) fn return_if_dead(&self, position: u64, stamp: Stamp) -> bool {
         let host = self.attached.member.host();
         stamp.state() == Some(State::Taken) && host.fate(stamp.id()) == Fate::Gone && {
-            let returned = Stamp::new(State::Returned, position, 0);
-            self.stamp(position).replace(stamp, returned) && {
-                self.announce_returned();
-                true
+            if self.is_done_by_death() {
+                self.stamp(position).replace(stamp, self.emptied(position)) && {
+                    self.announce_emptied();
+                    true
+                }
+            } else {
+                self.stamp(position).replace(stamp, Stamp::new(State::Returned, position, 0)) && {
+                    self.announce_returned();
+                    true
+                }
             }
         }
+    }
+
+    /// What a slot holds once the item of `position` is done.
+    fn emptied(&self, position: u64) -> Stamp {
+        Stamp::new(State::Empty, position.wrapping_add(self.layout.capacity), 0)
+    }
+
+    /// An item that was read in place is done.
+    fn announce_emptied(&self) {
+        let host = self.attached.member.host();
+        self.head.not_full.events.notify(host, 1);
+        if self.is_closed() {
+            // It may have been the last that could come back.
+            self.head.not_empty.events.notify_all(host);
+        }
+        self.announce_done();
     }
 
     fn announce_returned(&self) {
@@ -236,17 +258,12 @@ impl Ring {
     /// Ends reading in place: the item is done, or goes to the next consumer. Without effect in a forked child.
     pub(in crate::queue) fn finish(&self, slot: Slot, done: bool) {
         let held = Stamp::new(State::Taken, slot.position, slot.id);
-        let host = self.attached.member.host();
         if self.attached.member.me() != slot.id {
             return;
         }
         if done {
-            let empty = Stamp::new(State::Empty, slot.position + self.layout.capacity, 0);
-            if self.stamp(slot.position).replace(held, empty) {
-                self.head.not_full.events.notify(host, 1);
-                if self.is_closed() {
-                    self.head.not_empty.events.notify_all(host);
-                }
+            if self.stamp(slot.position).replace(held, self.emptied(slot.position)) {
+                self.announce_emptied();
             }
         } else if self.stamp(slot.position).replace(held, Stamp::new(State::Returned, slot.position, 0)) {
             self.announce_returned();
