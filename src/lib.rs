@@ -35,6 +35,7 @@
 //! | a moment | [`Event`], [`Condition`], [`Barrier`], [`Latch`], [`Once`] |
 //! | whichever comes first | [`wait_any`] |
 //! | the end of a process | [`Space::watch`] |
+//! | a function's work | the feature `process`: `#[procshare::task]`, `process::Process` |
 //! | to wait in a task, not a thread | the feature `async`: `lock_async`, `acquire_async`, `wait_async`, `get_async`, `put_async` |
 //!
 //! All of them are made alike: `create(name, ..)`, `open(name)`, `open_or_create(name, ..)`, `anonymous(..)`, and a `builder()` for
@@ -103,7 +104,7 @@
 //!
 //! # Layers
 //!
-//! `inspect → queue → data → sync → participant → shm, park → sys`: a module uses only those to its right. `docs/design.md` tells why
+//! `inspect → process → queue → data → sync → participant → shm, park → sys`: a module uses only those to its right. `docs/design.md` tells why
 //! things are as they are, `docs/layout.md` where every byte is, `SAFETY.md` what `unsafe` relies on.
 
 #![warn(missing_docs)]
@@ -119,6 +120,8 @@ pub mod inspect;
 mod model;
 mod park;
 mod participant;
+#[cfg(all(feature = "process", not(loom)))]
+pub mod process;
 mod queue;
 pub mod shm;
 mod sync;
@@ -134,6 +137,8 @@ pub use error::{Error, Result};
 pub use participant::{
     Builder, Collected, Handle, Object, ParticipantId, ParticipantWatch, Space, SpaceBuilder,
 };
+#[cfg(all(feature = "process", not(loom)))]
+pub use procshare_macros::task;
 pub use queue::{Broadcast, BroadcastInit, RecvError, Subscriber};
 pub use queue::{BytesQueue, BytesReservation, DEFAULT_BYTES_CAPACITY, PeekedBytes};
 pub use queue::{DEFAULT_QUEUE_CAPACITY, GetError, Peeked, PutError, Queue, Reservation};

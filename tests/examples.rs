@@ -58,6 +58,12 @@ fn meet_by_name() {
 }
 
 #[test]
+fn parallel_map() {
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
+    says("parallel_map", &[source.to_str().unwrap()], "lines");
+}
+
+#[test]
 fn none_is_longer_than_sixty_lines() {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples");
     let mut examples = 0;

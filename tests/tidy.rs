@@ -5,8 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of the library, from the top down; a room may name only rooms below it. Rooms in one row do not know each other.
-const ROOMS: &[&[&str]] =
-    &[&["inspect"], &["queue"], &["data"], &["sync"], &["participant"], &["shm", "park"], &["sys"]];
+const ROOMS: &[&[&str]] = &[
+    &["inspect"],
+    &["process"],
+    &["queue"],
+    &["data"],
+    &["sync"],
+    &["participant"],
+    &["shm", "park"],
+    &["sys"],
+];
 
 /// Files in no room: they may be named by all, and name no room above them.
 const BASE: &[&str] = &["atomic", "cause", "error", "layout", "time"];

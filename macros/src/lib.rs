@@ -1,12 +1,13 @@
-//! Derive macros of `procshare`.
+//! Derive and attribute macros of `procshare`.
 //!
 //! Use them through `procshare`, which re-exports them next to the traits that they implement.
 
 mod attributes;
 mod plain;
+mod task;
 
 use proc_macro::TokenStream;
-use syn::{DeriveInput, parse_macro_input};
+use syn::{DeriveInput, ItemFn, parse_macro_input};
 
 /// Implements `procshare::Plain` for a struct or a fieldless enum: its name and the fingerprint of its layout.
 ///
@@ -36,4 +37,26 @@ use syn::{DeriveInput, parse_macro_input};
 pub fn derive_plain(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     plain::expand(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// Makes a function startable in another process: a `procshare::process::Task`.
+///
+/// The function stays what it was. Beside it comes a type of the same name that stands for it, as in `Process::start::<count>(..)`; so
+/// no module or type of that name can be in the same place.
+///
+/// # Arguments of the attribute
+///
+/// - `name = "acme::count"`: the name that is shown and looked up. Default: the module's path and the function's name. Two tasks of one
+///   program with one name and one signature cannot be told apart.
+/// - `crate = "path"`: where `procshare` is found. Default: `::procshare`.
+///
+/// # What is refused
+///
+/// With a message at the place: methods, generic, `async`, `unsafe`, `extern` and `const` functions, references and `impl Trait` among the
+/// parameters (parameters arrive as data: use `String`, `Vec<T>`, `Handle<O>`), and more than 8 parameters. Parameters and output must
+/// implement serde's `Serialize` and `DeserializeOwned`.
+#[proc_macro_attribute]
+pub fn task(arguments: TokenStream, input: TokenStream) -> TokenStream {
+    let function = parse_macro_input!(input as ItemFn);
+    task::expand(arguments.into(), &function).unwrap_or_else(|error| error.to_compile_error()).into()
 }

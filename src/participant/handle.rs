@@ -2,17 +2,13 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::address::{self, Address};
 use super::object::{self, Attached, Object};
-use super::space::Space;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::shm::Lifetime;
-use crate::shm::header::Birth;
-use crate::shm::name::Name;
-use crate::sys::{Access, Trust};
 
 /// An object's address as data: serialise it, send it anywhere, and [`attach`](Handle::attach) there.
 ///
@@ -35,26 +31,9 @@ use crate::sys::{Access, Trust};
 /// # drop(guard);
 /// # Ok::<(), procshare::Error>(())
 /// ```
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Handle<O> {
-    directory: PathBuf,
-    trust: TrustData,
-    name: String,
-    birth: Birth,
-    read_only: bool,
-    #[serde(skip)]
+    address: Address,
     object: PhantomData<fn() -> O>,
-}
-
-/// [`Trust`] as it travels.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum TrustData {
-    Owner,
-    User(u32),
-    Group,
-    Anyone,
 }
 
 impl<O: Object> Handle<O> {
@@ -62,23 +41,9 @@ impl<O: Object> Handle<O> {
     pub(crate) fn of(object: &O) -> Self {
         let Attached { segment, member } = object.attached();
         if segment.header().lifetime == Lifetime::Scoped {
-            // The pin: a reference that is never given back keeps the object attached until this process ends.
-            std::mem::forget(std::sync::Arc::clone(segment));
+            address::pin(segment);
         }
-        let site = segment.site();
-        Handle {
-            directory: site.directory.to_path_buf(),
-            trust: match site.trust {
-                Trust::Owner => TrustData::Owner,
-                Trust::User(uid) => TrustData::User(uid),
-                Trust::Group => TrustData::Group,
-                Trust::Anyone => TrustData::Anyone,
-            },
-            name: segment.name().as_str().to_owned(),
-            birth: segment.header().birth,
-            read_only: !member.may_write(),
-            object: PhantomData,
-        }
+        Handle { address: Address::of(segment, member.may_write()), object: PhantomData }
     }
 
     /// Attaches to the object.
@@ -88,42 +53,40 @@ impl<O: Object> Handle<O> {
     /// [`Error::Gone`] if the object was removed, [`Error::Replaced`] if another one has its name now; else as
     /// [`Builder::open`](crate::Builder::open).
     pub fn attach(&self) -> Result<O> {
-        let trust = match self.trust {
-            TrustData::Owner => Trust::Owner,
-            TrustData::User(uid) => Trust::User(uid),
-            TrustData::Group => Trust::Group,
-            TrustData::Anyone => Trust::Anyone,
-        };
-        let name = Name::existing(&self.name)?;
-        let access = if self.read_only { Access::ReadOnly } else { Access::ReadWrite };
-        match Space::at(&self.directory).trust(trust).open() {
-            Err(Error::NotFound { .. }) => {
-                Err(Error::Gone { object: format!("{}/{name}", self.directory.display()) })
-            }
-            space => object::open(&space?, &name, access, Some(self.birth)),
-        }
+        let Address { birth, .. } = self.address;
+        let access = self.address.access();
+        let name = self.address.name()?;
+        object::open(&self.address.space(&name)?, &name, access, Some(birth))
+    }
+}
+
+impl<O> Serialize for Handle<O> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.address.serialize(serializer)
+    }
+}
+
+impl<'de, O> Deserialize<'de> for Handle<O> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let address = Address::deserialize(deserializer)?;
+        address::note(&address);
+        Ok(Handle { address, object: PhantomData })
     }
 }
 
 impl<O> Clone for Handle<O> {
     fn clone(&self) -> Self {
-        Handle {
-            directory: self.directory.clone(),
-            trust: self.trust,
-            name: self.name.clone(),
-            birth: self.birth,
-            read_only: self.read_only,
-            object: PhantomData,
-        }
+        Handle { address: self.address.clone(), object: PhantomData }
     }
 }
 
 impl<O> fmt::Debug for Handle<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Address { directory, name, birth, .. } = &self.address;
         f.debug_struct("Handle")
-            .field("directory", &self.directory)
-            .field("name", &self.name)
-            .field("birth", &format_args!("{}", self.birth))
+            .field("directory", directory)
+            .field("name", name)
+            .field("birth", &format_args!("{birth}"))
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! Participants: processes that joined a space, their ids, and the one oracle that tells who is gone.
 
+mod address;
 mod builder;
 mod constructors;
 mod facts;
@@ -23,6 +24,8 @@ pub use object::Object;
 pub use space::{Space, SpaceBuilder};
 pub use watch::ParticipantWatch;
 
+#[cfg(feature = "process")]
+pub(crate) use address::{Kept, pinning, receiving};
 pub(crate) use constructors::{constructors, travels};
 pub(crate) use facts::{RawFacts, map_all as map_facts};
 pub(crate) use host::{Fate, Host};

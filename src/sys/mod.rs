@@ -56,6 +56,8 @@ mod imp;
 #[path = "portable/mod.rs"]
 mod imp;
 
+#[cfg(all(feature = "process", not(loom)))]
+pub(crate) mod children;
 #[cfg(all(test, not(loom)))]
 mod contract;
 mod foreign;

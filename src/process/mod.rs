@@ -1,0 +1,59 @@
+//! Work in other processes: [`task`](macro@crate::task)s that run in a process of their own, in a [`Process`].
+//!
+//! A task is a function with an attribute. Nothing needs to be called in `main`: a process that was started for a task runs it
+//! before `main`, and ends. That works in programs, examples, tests and benches, in programs with many threads, and after the
+//! program's file was replaced or removed.
+//!
+//! ```
+//! use procshare::{AtomicValue, Handle, process::Process};
+//!
+//! /// Counts in another process. The function stays what it was, and can be called.
+//! #[procshare::task]
+//! fn count(counter: Handle<AtomicValue<u64>>, times: u64) -> u64 {
+//!     let counter = counter.attach().unwrap();
+//!     (0..times).map(|_| counter.fetch_add(1).unwrap()).max().unwrap_or(0)
+//! }
+//!
+//! let counter = AtomicValue::anonymous(0u64)?;
+//! let child = Process::start::<count>((&counter, 10))?; // every object travels as its handle
+//! assert_eq!(child.join()?, 9);
+//! assert_eq!(counter.load(), 10);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `task` | what a task is, and how its arguments travel |
+//! | `registry` | the tasks of this program, and its fingerprint |
+//! | `order` | what starter and started write on their paper |
+//! | `builder`, `handle` | starting, and what one has then |
+//! | `keeper` | the thread that starts all children and notices their ends |
+//! | `child` | the other side |
+//! | `current` | who am I, who started me, whom did I start |
+
+mod builder;
+mod child;
+mod current;
+mod error;
+mod handle;
+mod keeper;
+mod order;
+mod registry;
+mod task;
+
+pub use builder::{ProcessBuilder, Stdin};
+pub use current::{ActiveChild, CurrentProcess, ParentProcess};
+pub use current::{active_children, cpu_count, current_process, parent_process};
+pub use error::{Exit, Failure, StartError, TaskError};
+pub use handle::Process;
+pub use task::{Argument, Arguments, Task};
+
+pub use crate::sys::children::Sentinel;
+
+/// What the attribute's code names.
+#[doc(hidden)]
+pub mod hidden {
+    pub use super::registry::TASKS;
+    pub use super::task::Entry;
+    pub use linkme;
+}

@@ -1,0 +1,52 @@
+//! The tasks of this program, and its fingerprint.
+
+use std::sync::OnceLock;
+
+use super::task::Entry;
+use crate::sys::children;
+
+/// The tasks of this program: the linker puts them side by side.
+#[linkme::distributed_slice]
+pub static TASKS: [Entry];
+
+/// What tells this program from all others, and from its own other builds.
+///
+/// Names, signatures and places of all tasks, the linker's build id, and this crate's version.
+pub(super) fn fingerprint() -> u64 {
+    static FINGERPRINT: OnceLock<u64> = OnceLock::new();
+    *FINGERPRINT.get_or_init(|| {
+        let mut hash = Hash::new();
+        hash.add(env!("CARGO_PKG_VERSION").as_bytes());
+        hash.add(&children::build_id().unwrap_or_default());
+        // Addresses differ from run to run, their distances from build to build.
+        let origin = fingerprint as fn() -> u64 as usize;
+        let mut known: Vec<&Entry> = TASKS.iter().collect();
+        known.sort_by_key(|entry| (entry.name, entry.signature));
+        for entry in known {
+            hash.add(entry.name.as_bytes());
+            hash.add(entry.signature.as_bytes());
+            hash.add(&(entry.run as usize).wrapping_sub(origin).to_le_bytes());
+        }
+        hash.0
+    })
+}
+
+/// The task of this name and signature.
+pub(super) fn find(name: &str, signature: &str) -> Option<&'static Entry> {
+    TASKS.iter().find(|entry| entry.name == name && entry.signature == signature)
+}
+
+/// FNV-1a, with lengths: it need not resist anybody.
+struct Hash(u64);
+
+impl Hash {
+    fn new() -> Self {
+        Hash(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        for &byte in (bytes.len() as u64).to_le_bytes().iter().chain(bytes) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}

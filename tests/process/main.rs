@@ -1,0 +1,9 @@
+//! Processes that run tasks: what is promised of them, whoever dies.
+// Real processes: the heap backend shares nothing with them.
+#![cfg(all(target_os = "linux", any(not(feature = "heap"), feature = "portable")))]
+
+mod arguments;
+mod builder;
+mod ends;
+mod starts;
+mod support;

@@ -1,0 +1,54 @@
+//! What the tests of processes have in common.
+
+use std::time::Duration;
+
+use procshare::Space;
+
+/// No test waits longer.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+
+/// Runs `body` under the watchdog.
+pub(crate) fn limited<R>(body: impl FnOnce() -> R) -> R {
+    procshare_harness::watchdog(LIMIT, body)
+}
+
+/// A space of the test's own, removed in the end.
+pub(crate) struct Place {
+    pub(crate) space: Space,
+}
+
+impl Place {
+    pub(crate) fn new(name: &str) -> Self {
+        let directory =
+            std::path::Path::new("/dev/shm").join(format!("procshare-test-{name}-{}", std::process::id()));
+        Place { space: Space::at(directory).open_or_create().unwrap() }
+    }
+
+    /// The files of objects that are left.
+    pub(crate) fn objects(&self) -> Vec<String> {
+        let names = std::fs::read_dir(self.space.directory()).unwrap();
+        names
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != ".registry")
+            .collect()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.space.directory());
+    }
+}
+
+/// The state of a process in `/proc`, if there is one: `R`, `S`, `Z` ...
+pub(crate) fn state_of(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.trim().chars().next()
+}
+
+/// Waits until `pid` is no process any more, not even a dead one.
+pub(crate) fn until_gone(pid: u32) {
+    while state_of(pid).is_some() {
+        std::thread::yield_now();
+    }
+}
