@@ -17,6 +17,7 @@ mod lifetime;
 mod limits;
 mod liveness;
 mod namespaces;
+mod namespaces_sync;
 mod seccomp;
 mod systems;
 mod trust;

@@ -10,8 +10,11 @@ use crate::support::{
     skip, unshare,
 };
 
+/// The flag that holds the pid of process 1.
+pub(crate) const FIRST: usize = 99;
+
 /// Runs `work` as process 1 of a new pid namespace; the child that is returned keeps that namespace and ends with it.
-fn in_pid_namespace(flags: &Flags, work: impl FnOnce()) -> Option<Child> {
+pub(crate) fn in_pid_namespace(flags: &Flags, work: impl FnOnce()) -> Option<Child> {
     prepared_child(
         "pid namespaces",
         || unshare(libc::CLONE_NEWPID),
@@ -19,12 +22,15 @@ fn in_pid_namespace(flags: &Flags, work: impl FnOnce()) -> Option<Child> {
             // SAFETY: the child runs `work` and ends without returning into the test runner.
             match unsafe { libc::fork() } {
                 0 => {
+                    // Nobody is left behind if the test fails.
+                    // SAFETY: concerns the calling process only.
+                    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
                     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
                     // SAFETY: ends the process at once.
                     unsafe { libc::_exit(i32::from(done.is_err())) };
                 }
                 init => {
-                    flags.word(99).store(init as u64, SeqCst);
+                    flags.word(FIRST).store(init as u64, SeqCst);
                     let mut status = 0;
                     // SAFETY: the child is ours.
                     assert_eq!(unsafe { libc::waitpid(init, &mut status, 0) }, init);
@@ -36,9 +42,14 @@ fn in_pid_namespace(flags: &Flags, work: impl FnOnce()) -> Option<Child> {
     )
 }
 
+/// The pid, here, of process 1 of that namespace.
+pub(crate) fn first_of(flags: &Flags) -> i32 {
+    flags.word(FIRST).load(SeqCst) as i32
+}
+
 /// Kills process 1 of that namespace and waits for its keeper.
-fn end(namespace: Child, flags: &Flags) {
-    let init = flags.word(99).load(SeqCst) as i32;
+pub(crate) fn end(namespace: Child, flags: &Flags) {
+    let init = first_of(flags);
     // SAFETY: a process that this test started.
     assert_eq!(unsafe { libc::kill(init, libc::SIGKILL) }, 0);
     namespace.wait(SOON).unwrap();
