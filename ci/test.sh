@@ -14,7 +14,7 @@ if rustc --print target-libdir --target x86_64-pc-windows-gnu 2>/dev/null | xarg
 else
     echo "skipped: the Windows build, because its target is not installed (rustup target add x86_64-pc-windows-gnu)"
 fi
-echo "== linux: the futures, and the lock that C programs share"
-cargo test --quiet -p procshare --features tokio,posix-lock --test tasks --test posix_lock
+echo "== linux: the futures, the codec, and the lock that C programs share"
+cargo test --quiet -p procshare --features tokio,postcard,posix-lock --test tasks --test queue --test posix_lock
 echo "== linux"
 cargo test --workspace

@@ -181,6 +181,28 @@ pub enum Error {
         /// Elements given.
         found: usize,
     },
+    /// An item that its queue's codec has no bytes for.
+    #[error("an item for '{object}' cannot be encoded as {codec}: {source}; nothing was put")]
+    NotEncoded {
+        /// Space and name.
+        object: String,
+        /// The codec's name.
+        codec: &'static str,
+        /// What the codec said.
+        source: Box<dyn std::error::Error + Send + Sync + 'static>,
+    },
+    /// Bytes in a queue that are no item for its codec: another type, or a foreign or broken program wrote them.
+    #[error(
+        "an item of '{object}' cannot be decoded as {codec}: {source}; it was taken out, get the next one, and let both sides use the same type"
+    )]
+    NotDecoded {
+        /// Space and name.
+        object: String,
+        /// The codec's name.
+        codec: &'static str,
+        /// What the codec said.
+        source: Box<dyn std::error::Error + Send + Sync + 'static>,
+    },
     /// A value that is longer than the place it shall go to.
     #[error(
         "'{object}' has room for {room} bytes at {at}, {found} were given: give fewer, or make it with more room"

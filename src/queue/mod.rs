@@ -12,9 +12,11 @@
 //! | [`broadcast`] | `Broadcast<T>`: one to many |
 //! | [`frames`] | a ring of pieces of any length; knows bytes only |
 //! | [`bytes`] | `BytesQueue` and its in-place guards |
+//! | [`codec`] | `CodecQueue<T, C>`: a queue of bytes with a codec |
 
 mod broadcast;
 mod bytes;
+mod codec;
 mod error;
 mod frames;
 mod guards;
@@ -50,6 +52,9 @@ pub(crate) fn describe_bytes_queue(segment: &Arc<Segment>) -> Result<RawFacts> {
 }
 
 pub use bytes::{BytesQueue, BytesReservation, DEFAULT_BYTES_CAPACITY, PeekedBytes};
+pub use codec::{Codec, CodecFault, CodecQueue, PeekedItem};
+#[cfg(feature = "postcard")]
+pub use codec::{Postcard, PostcardQueue};
 pub use error::{GetError, PutError};
 pub use guards::{Peeked, Reservation};
 pub use joinable::{JoinableInit, JoinableQueue, Task};

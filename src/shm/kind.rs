@@ -54,6 +54,8 @@ kinds! {
     Queue = 20, "Queue";
     /// [`BytesQueue`](crate::BytesQueue).
     BytesQueue = 21, "BytesQueue";
+    /// [`CodecQueue`](crate::CodecQueue).
+    CodecQueue = 22, "CodecQueue";
     /// [`ShareableList`](crate::ShareableList).
     ShareableList = 8, "ShareableList";
     /// [`RLock`](crate::RLock).

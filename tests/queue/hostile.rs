@@ -3,10 +3,11 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use procshare::{BytesQueue, Space};
+use procshare::{BytesQueue, CodecQueue, Space};
 use procshare_harness::watchdog;
 
 use crate::PATIENCE;
+use crate::codec::Text;
 use crate::support::survives;
 
 const SHORT: Duration = Duration::from_micros(300);
@@ -58,4 +59,23 @@ fn queues_of_bytes() {
         queue.try_put(&[6; 10]).unwrap();
     };
     watchdog(PATIENCE, || survives(1024, make, use_bytes));
+}
+
+#[test]
+fn queues_with_a_codec() {
+    let make = |space: &Space| {
+        let queue = CodecQueue::<String, Text>::builder().space(space).create("it", 200).unwrap();
+        for text in ["one", "two", "three"] {
+            queue.put(&text.to_owned()).unwrap();
+        }
+    };
+    let use_it = |space: &Space| {
+        let Some(queue) = say(CodecQueue::<String, Text>::builder().space(space).open("it")) else { return };
+        for _ in 0..5 {
+            let _ = say(queue.try_put(&"four".to_owned()));
+            let _ = say(queue.get_timeout(SHORT));
+            let _ = say(queue.try_peek().map(drop));
+        }
+    };
+    watchdog(PATIENCE, || survives(640, make, use_it));
 }

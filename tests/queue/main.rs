@@ -4,6 +4,7 @@
 
 mod broadcast;
 mod bytes;
+mod codec;
 mod hostile;
 mod joinable;
 mod plain;

@@ -361,7 +361,8 @@ impl BytesQueue {
         self.len() == 0
     }
 
-    /// Bytes in use: 16 and the rounded length of each item that is there or held in place. A hint.
+    /// Bytes in use: 16 and the rounded length of each item that is there or held in place. A hint; what was released in place counts
+    /// until the next call that takes, or needs the room.
     pub fn bytes(&self) -> usize {
         self.ring.used() as usize
     }

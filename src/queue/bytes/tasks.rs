@@ -1,6 +1,6 @@
 //! A queue of bytes used by tasks: `get` and `put` without a thread that waits.
 
-use super::BytesQueue;
+use super::{BytesQueue, PeekedBytes};
 use crate::error::Result;
 use crate::queue::error::{GetError, PutError};
 use crate::queue::tasks::Sleeper;
@@ -27,8 +27,26 @@ impl BytesQueue {
     /// # }
     /// ```
     pub async fn get_async(&self) -> Result<Vec<u8>, GetError> {
+        self.take_async(BytesQueue::try_get).await
+    }
+
+    /// Lends the next item for reading in place, waiting without a thread while there is none. For any executor.
+    ///
+    /// Dropping the future takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_async`](Self::get_async).
+    pub async fn peek_async(&self) -> Result<PeekedBytes<'_>, GetError> {
+        self.take_async(BytesQueue::try_peek).await
+    }
+
+    async fn take_async<'a, R: 'a>(
+        &'a self,
+        take: fn(&'a BytesQueue) -> Result<R, GetError>,
+    ) -> Result<R, GetError> {
         let ring = self.ring();
-        let get = Get { queue: self, sleeper: Sleeper::new(ring.waiting(true), ring.attached()) };
+        let get = Get { queue: self, take, sleeper: Sleeper::new(ring.waiting(true), ring.attached()) };
         Wait::new(get, ring.attached()).await.map_err(GetError::Failed)?
     }
 
@@ -47,17 +65,18 @@ impl BytesQueue {
 }
 
 /// An item that some task waits for.
-struct Get<'a> {
+struct Get<'a, R> {
     queue: &'a BytesQueue,
+    take: fn(&'a BytesQueue) -> Result<R, GetError>,
     sleeper: Sleeper<'a>,
 }
 
-impl<'a> Source<'a> for Get<'a> {
-    type Output = Result<Vec<u8>, GetError>;
+impl<'a, R> Source<'a> for Get<'a, R> {
+    type Output = Result<R, GetError>;
 
     /// Each try looks for the dead.
     fn attempt(&mut self, _: Look) -> Result<Attempt<Self::Output>> {
-        let outcome = self.queue.try_get();
+        let outcome = (self.take)(self.queue);
         if matches!(outcome, Err(GetError::Empty)) {
             return Ok(Attempt::NotYet);
         }

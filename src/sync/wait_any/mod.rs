@@ -59,7 +59,7 @@ const POLL_SLICE_NS: u64 = 4_000_000;
 
 /// An object that [`wait_any`] can wait for.
 ///
-/// [`Lock`], [`LockRef`], [`RLock`], [`Semaphore`], [`BoundedSemaphore`], [`Event`], [`Latch`], [`Queue`](crate::Queue), [`BytesQueue`](crate::BytesQueue) and
+/// [`Lock`], [`LockRef`], [`RLock`], [`Semaphore`], [`BoundedSemaphore`], [`Event`], [`Latch`], [`Queue`](crate::Queue) and its kin, and
 /// [`ParticipantWatch`]. The trait is this crate's own: nobody else can implement it.
 pub trait Waitable: sealed::Sealed {
     #[doc(hidden)]
@@ -185,7 +185,7 @@ impl Waitable for ParticipantWatch {
 /// | [`Semaphore`], [`BoundedSemaphore`] | a permit is free, or its owner is dead | acquired: [`Taken::Permit`] |
 /// | [`Event`] | it is set, or was set since the call began | as it was; with [`Reset::Auto`] the signal is taken: [`Taken::Ready`] |
 /// | [`Latch`] | its count is 0 | as it was: [`Taken::Ready`] |
-/// | [`Queue`](crate::Queue), [`BytesQueue`](crate::BytesQueue) | an item is there, or it is closed and drained | as it was: use `try_get`, somebody else may be faster |
+/// | [`Queue`](crate::Queue) and its kin | an item is there, or it is closed and drained | as it was: use `try_get`, somebody else may be faster |
 /// | [`ParticipantWatch`] | the process is gone | [`Taken::Ready`] |
 ///
 /// Of several that are there the first in the list is taken. An object may be in the list more than once, and objects may be in

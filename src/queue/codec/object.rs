@@ -1,0 +1,94 @@
+//! The queue with a codec as an object of a space.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use super::{Codec, CodecQueue};
+use crate::error::Result;
+use crate::participant::{Attached, Body, Builder, Expect, Object, Plan, PlanFault, sealed};
+use crate::queue::bytes::BytesQueue;
+use crate::shm::Kind;
+use crate::shm::header::TypeInfo;
+use crate::shm::plain::Signature;
+use crate::sync::{Begun, Waitable};
+
+impl<T, C: Codec<T>> Builder<CodecQueue<T, C>> {
+    /// Makes the queue `name`; see [`create_with`](Self::create_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`create_with`](Self::create_with).
+    pub fn create(self, name: &str, capacity: usize) -> Result<CodecQueue<T, C>> {
+        self.create_with(name, capacity)
+    }
+
+    /// Opens the queue `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`open_or_create_with`](Self::open_or_create_with).
+    pub fn open_or_create(self, name: &str, capacity: usize) -> Result<CodecQueue<T, C>> {
+        self.open_or_create_with(name, capacity)
+    }
+
+    /// Makes a queue without a name; see [`anonymous_with`](Self::anonymous_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`anonymous_with`](Self::anonymous_with).
+    pub fn anonymous(self, capacity: usize) -> Result<CodecQueue<T, C>> {
+        self.anonymous_with(capacity)
+    }
+}
+
+impl<T, C> Clone for CodecQueue<T, C> {
+    fn clone(&self) -> Self {
+        CodecQueue { bytes: self.bytes.clone(), kind: PhantomData }
+    }
+}
+
+impl<T, C: Codec<T>> fmt::Debug for CodecQueue<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CodecQueue").field("codec", &C::NAME).field("bytes", &self.bytes).finish()
+    }
+}
+
+impl<T, C: Codec<T>> serde::Serialize for CodecQueue<T, C> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.handle().serialize(serializer)
+    }
+}
+
+impl<T, C> sealed::Sealed for CodecQueue<T, C> {}
+
+impl<T, C> Waitable for CodecQueue<T, C> {
+    fn begin(&self) -> Begun<'_> {
+        self.bytes.begin()
+    }
+}
+
+impl<T, C: Codec<T>> Object for CodecQueue<T, C> {
+    type Init = usize;
+
+    fn plan(capacity: &usize) -> Result<Plan, PlanFault> {
+        BytesQueue::plan(capacity)
+    }
+
+    fn expect() -> Expect {
+        // The codec stands where plain objects have their type: items of two codecs are not told apart by their bytes.
+        let signature = Signature::of_primitive(C::NAME, 0, 1);
+        Expect { kind: Kind::CodecQueue, type_info: TypeInfo { name: C::NAME, signature, size: 0, align: 1 } }
+    }
+
+    fn initialise(body: &Body<'_>, capacity: usize) -> Result<()> {
+        BytesQueue::initialise(body, capacity)
+    }
+
+    fn attach(attached: Attached) -> Result<Self> {
+        Ok(CodecQueue { bytes: BytesQueue::attach(attached)?, kind: PhantomData })
+    }
+
+    fn attached(&self) -> &Attached {
+        self.bytes.attached()
+    }
+}
