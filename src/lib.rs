@@ -98,6 +98,10 @@
 //!
 //! # Errors and panics
 //!
+//! Each call lists what it fails with. Two things hold for all: whatever waits for a holder fails with
+//! [`Error::LivenessUnknown`] if for some seconds it cannot be told whether that one lives, and the first use of an object in a
+//! forked child joins its space, which fails with [`Error::SpaceFull`] if as many processes are in it as it was made for.
+//!
 //! Errors say what went wrong, with which object, and the way out, when they are displayed; `fn main() -> Result<..>` prints
 //! the `Debug` form, which has the facts only. Nothing that another process does, or leaves in memory, makes a call
 //! panic; closures that you pass in may, and each call says what becomes of their object then.

@@ -24,7 +24,8 @@ use crate::time::Deadline;
 /// containers or users who share it can share objects, and a directory on disk makes objects persistent.
 ///
 /// A process joins a space when it first uses an object in it, and leaves when it ends, however it ends. A forked child is a
-/// participant of its own: it joins at its first use of an inherited object, and owns nothing of its parent's.
+/// participant of its own: it joins at its first use of an inherited object, and owns nothing of its parent's. A process that
+/// goes on as another program (`exec`) has ended, as far as the space is concerned; one that is stopped has not.
 ///
 /// Clones are the same space. The space `default` is used where nothing else is said.
 ///

@@ -57,7 +57,8 @@ pub struct Lock {
 
 /// Holds a [`Lock`] until it is dropped.
 ///
-/// Bound to its thread. In a forked child the copy of a parent's guard is without effect.
+/// Bound to its thread. In a forked child the copy of a parent's guard is without effect. A guard given to [`std::mem::forget`]
+/// holds the lock until its process ends, which counts as a death; to leave the lock to others, [`forget`](Self::forget) it.
 #[must_use = "the lock is released at once if the guard is not kept"]
 pub struct LockGuard<'a> {
     parts: Parts<'a>,
@@ -190,7 +191,8 @@ impl Lock {
     /// # Errors
     ///
     /// [`LockError::OwnerDied`] with the guard inside; [`LockError::Deadlock`] if the calling thread's own guard lives;
-    /// [`LockError::Failed`] if a forked child cannot join the space or the handle is read-only.
+    /// [`LockError::Failed`] if a forked child cannot join the space, the handle is read-only, or it cannot be told for some seconds
+    /// whether the holder lives ([`Error::LivenessUnknown`]).
     #[inline]
     pub fn lock(&self) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
         self.parts().acquire(Deadline::Never)

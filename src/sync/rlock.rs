@@ -78,7 +78,8 @@ impl RLock {
     /// # Errors
     ///
     /// [`LockError::OwnerDied`] with the guard inside; [`LockError::Failed`] if a forked child cannot join the space, the
-    /// handle is read-only, or the thread holds the lock 2^30 - 1 times ([`Error::BadSize`]).
+    /// handle is read-only, the thread holds the lock 2^30 - 1 times ([`Error::BadSize`]), or it cannot be told for some seconds
+    /// whether the holder lives ([`Error::LivenessUnknown`]).
     #[inline]
     pub fn lock(&self) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
         self.enter(Deadline::Never)

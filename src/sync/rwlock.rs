@@ -78,7 +78,8 @@ impl RwLock {
     /// # Errors
     ///
     /// [`LockError::OwnerDied`] with the guard inside; [`LockError::Deadlock`] if the calling thread holds the write guard;
-    /// [`LockError::Failed`] if a forked child cannot join the space or the handle is read-only.
+    /// [`LockError::Failed`] if a forked child cannot join the space, the handle is read-only, or it cannot be told for some seconds
+    /// whether the holder lives ([`Error::LivenessUnknown`]).
     #[inline]
     pub fn read(&self) -> Result<RwLockReadGuard<'_>, LockError<RwLockReadGuard<'_>>> {
         self.enter(Deadline::Never)
@@ -114,7 +115,8 @@ impl RwLock {
     /// # Errors
     ///
     /// [`LockError::OwnerDied`] with the guard inside; [`LockError::Deadlock`] if the calling thread holds the write guard;
-    /// [`LockError::Failed`] if a forked child cannot join the space or the handle is read-only.
+    /// [`LockError::Failed`] if a forked child cannot join the space, the handle is read-only, or it cannot be told for some seconds
+    /// whether the holder lives ([`Error::LivenessUnknown`]).
     #[inline]
     pub fn write(&self) -> Result<RwLockWriteGuard<'_>, LockError<RwLockWriteGuard<'_>>> {
         self.seize(Deadline::Never)

@@ -143,8 +143,8 @@ fn judge(facts: &Facts<Who>, check: &str, findings: &mut Vec<Finding>) {
             )),
             ("inconsistent", Fact::Text(cause)) => findings.push(Finding::warning(
                 check,
-                format!("an owner {cause} while it held it"),
-                "whoever takes it next is told: check what it protects there, then make_consistent",
+                format!("its holder {cause} while holding it"),
+                "everybody who takes it is told, until one has checked what it protects and called make_consistent",
             )),
             (_, Fact::Part(part)) => judge(part, check, findings),
             (_, Fact::List(list)) => {
