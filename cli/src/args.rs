@@ -235,9 +235,9 @@ pub(crate) struct DemoWorker {
 /// Every fifth probe lets the waiters sleep for a second first. Uses a space of its own. Exits with 1 if anything hangs or a
 /// promise is broken.
 ///
-/// Printed are, for each kind, how many processes were killed, stopped and forked, how many rounds and turns they had, and in
-/// how many probes ('recoveries') and how fast a waiter had what the killed one held: waiters that were awake, and ('asleep')
-/// waiters that had slept for a second.
+/// Printed are, for each kind, how many processes were killed, stopped and forked; how many rounds and turns the others had; how
+/// often somebody got what a killed one had held ('recoveries'); and how long that took in the probes, in milliseconds from the
+/// kill: in all of them, and ('asleep') in those whose waiters had slept for a second.
 #[cfg(target_os = "linux")]
 #[derive(ClapArgs)]
 #[command(after_help = "\
