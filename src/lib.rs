@@ -36,7 +36,7 @@
 //! | whichever comes first | [`wait_any`] |
 //! | the end of a process | [`Space::watch`] |
 //! | a function's work | the feature `process`: `#[procshare::task]`, `process::Process` |
-//! | to wait in a task, not a thread | the feature `async`: `lock_async`, `acquire_async`, `wait_async`, `get_async`, `put_async` |
+//! | to wait in a task, not a thread | the feature `async`: `lock_async`, `acquire_async`, `wait_async`, `get_async`, `put_async` and so on |
 //!
 //! All of them are made alike: `create(name, ..)`, `open(name)`, `open_or_create(name, ..)`, `anonymous(..)`, and a `builder()` for
 //! the [`Space`], the [`Lifetime`] and permissions. All handles are `Send + Sync + Clone`, and serialise as a [`Handle`] that
