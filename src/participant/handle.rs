@@ -50,7 +50,7 @@ impl<O: Object> Handle<O> {
     ///
     /// # Errors
     ///
-    /// [`Error::Gone`] if the object was removed, [`Error::Replaced`] if another one has its name now; else as
+    /// [`Error::Gone`](crate::Error::Gone) if the object was removed, [`Error::Replaced`](crate::Error::Replaced) if another one has its name now; else as
     /// [`Builder::open`](crate::Builder::open).
     pub fn attach(&self) -> Result<O> {
         let Address { birth, .. } = self.address;
