@@ -167,4 +167,4 @@ pub use sync::{RLock, RLockGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use sync::{Taken, Waitable, try_wait_any, wait_any, wait_any_timeout};
 #[doc(hidden)]
 pub use sys::simulation;
-pub use sys::{Trust, backend};
+pub use sys::{ReadyFd, Trust, backend};

@@ -275,7 +275,7 @@ impl<T: Plain> JoinableQueue<T> {
         self.queue.counts()
     }
 
-    fn ring(&self) -> &Ring {
+    pub(super) fn ring(&self) -> &Ring {
         self.queue.ring()
     }
 

@@ -5,6 +5,7 @@
 //! | [`stamp`] | the state of one slot, in one word |
 //! | [`ring`] | slots, locks of the two sides, who may do what when; knows bytes only |
 //! | [`wait`] | how callers wait |
+//! | [`pollable`] | descriptors to wait for a queue by `poll` |
 //! | [`ready`] | waiting for a queue among other things |
 //! | `tasks` | the same for tasks (feature `async`) |
 //! | [`plain`], [`guards`] | `Queue<T>` and its in-place guards |
@@ -22,6 +23,7 @@ mod frames;
 mod guards;
 mod joinable;
 mod plain;
+mod pollable;
 mod ready;
 mod ring;
 mod stamp;

@@ -1,5 +1,6 @@
 //! How a queue's callers wait: try, try again for a moment, announce a sleeper, try once more, sleep.
 
+use super::pollable::{Key, ran_dry};
 use super::ring::{NotPut, NotTaken, Waiting};
 use crate::participant::Host;
 use crate::sync::Patience;
@@ -35,6 +36,10 @@ pub(super) fn until<R, E: Retry>(
         Err(why) if why.worth_waiting() && deadline != Deadline::Now => {
             until_slow(host, me, waiting, deadline, attempt)
         }
+        Err(why) if why.worth_waiting() => {
+            ran_dry(Key::of(waiting.events), 0);
+            Err(why)
+        }
         other => other,
     }
 }
@@ -61,6 +66,7 @@ fn until_slow<R, E: Retry>(
             Err(why) if why.worth_waiting() => {
                 // Each try looks for the dead, so a slice that passed needs no look of its own.
                 if waiting.events.wait(&mut patience, ticket) && patience.is_over() {
+                    ran_dry(Key::of(waiting.events), 0);
                     return Err(why);
                 }
             }

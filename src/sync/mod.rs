@@ -14,12 +14,14 @@
 //! | [`RwLock`] | [`rwlock_word`] | dead readers are struck out; a dead writer as with [`Lock`] |
 //! | [`Semaphore`], [`BoundedSemaphore`] | [`semaphore_slots`], [`semaphore_bank`] | whoever lacks a permit frees the dead's |
 //! | [`wait_any`] | none: the objects' own | what was meant for the dead waiter goes to others |
+//! | [`bridge`] | none: a thread that sleeps for tasks | nothing |
 //! | `tasks` (feature `async`) | none: the objects' own | the same for tasks |
 
 mod barrier;
 mod barrier_outcome;
 mod barrier_seat;
 mod barrier_word;
+mod bridge;
 mod condition;
 mod condition_guard;
 mod event;
@@ -76,6 +78,7 @@ pub use semaphore_bounded::BoundedSemaphore;
 pub use tasks::AsyncLockGuard;
 pub use wait_any::{Taken, Waitable, try_wait_any, wait_any, wait_any_timeout};
 
+pub(crate) use bridge::{Bridge, Registration};
 pub(crate) use event_count::{EventCount, Ticket};
 pub(crate) use lock::Parts;
 pub(crate) use lock_word::{Entry, LockWord, Owner};

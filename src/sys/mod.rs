@@ -16,6 +16,7 @@
 //! | `Seat`, `Prober` | a slot that a participant has as long as it lives, and the question who has it |
 //! | `simulation` | processes that are only said to be; empty where they are real |
 //! | `Foreign` | memory that other programs made, the same on every system |
+//! | `Bell`, `ReadyFd` | a descriptor that this process makes readable and not; not on every system |
 //! | `RobustMutex`, `read_state` | mutexes that C programs share, see `robust`; not on every system |
 //! | `attached`, `file_facts`, `is_remains` | who is attached to a file, and what it is, asked without a trace |
 //! | `collect_remains` | finishes what makers and removers began that died on the way |
@@ -56,6 +57,7 @@ mod imp;
 #[path = "portable/mod.rs"]
 mod imp;
 
+mod bell;
 #[cfg(all(feature = "process", not(loom)))]
 pub(crate) mod children;
 #[cfg(all(test, not(loom)))]
@@ -67,6 +69,8 @@ mod robust;
 mod thread;
 mod word;
 
+pub(crate) use bell::Bell;
+pub use bell::ReadyFd;
 pub(crate) use foreign::{Foreign, ForeignFault};
 #[doc(hidden)]
 pub use imp::simulation;

@@ -8,6 +8,7 @@ mod codec;
 mod hostile;
 mod joinable;
 mod plain;
+mod pollable;
 mod support;
 
 use std::time::Duration;

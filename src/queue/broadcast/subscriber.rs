@@ -5,14 +5,17 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
+use super::super::pollable::{self, Key, Level, ran_dry};
+use super::super::ring::Waiting;
 use super::super::wait::{Retry, until};
 use super::error::RecvError;
 use super::ring::{BroadcastRing, Seen};
 use crate::error::{Error, Result};
-use crate::participant::sealed;
+use crate::participant::{Attached, sealed};
 use crate::shm::Plain;
 use crate::shm::checked::read_checked;
 use crate::sync::{Announced, Attempt, Begun, Look, Source, Waitable};
+use crate::sys::ReadyFd;
 use crate::time::Deadline;
 
 /// One reader of a [`Broadcast`](super::Broadcast); from [`Broadcast::subscribe`](super::Broadcast::subscribe).
@@ -32,6 +35,8 @@ pub struct Subscriber<T: Plain> {
     /// Where publishers see how far it is, and the participant that sits there.
     seat: Option<(usize, u32)>,
     missed: u64,
+    /// Which descriptors this subscriber has, if any.
+    key: Option<Key>,
     plain: PhantomData<fn() -> T>,
 }
 
@@ -53,7 +58,8 @@ impl<T: Plain> Subscriber<T> {
     /// Subscribes now.
     pub(super) fn new(ring: &BroadcastRing) -> Result<Self> {
         let ring = ring.clone();
-        let mut it = Subscriber { position: ring.now(), ring, seat: None, missed: 0, plain: PhantomData };
+        let mut it =
+            Subscriber { position: ring.now(), ring, seat: None, missed: 0, key: None, plain: PhantomData };
         it.sit_down(true)?;
         Ok(it)
     }
@@ -160,6 +166,9 @@ impl<T: Plain> Subscriber<T> {
             let object = ring.attached().object();
             Err(NotReceived::Failed(Error::ReadOnly { object, action: "wait for it" }))
         };
+        if let (Some(key), Err(NotReceived::NotYet)) = (self.key, &outcome) {
+            ran_dry(key, self.position);
+        }
         self.settle(outcome, deadline)?;
         // SAFETY: (S9) the item was received: all bytes of this private copy were written.
         unsafe { read_checked(&bits) }.map_err(|_| RecvError::Failed(self.invalid()))
@@ -242,6 +251,36 @@ impl<T: Plain> sealed::Sealed for Subscriber<T> {}
 impl<T: Plain> Waitable for Subscriber<T> {
     fn begin(&self) -> Begun<'_> {
         Begun::for_readiness(NewsSource { ring: &self.ring, position: self.position })
+    }
+}
+
+/// The next item of one subscriber, for a descriptor.
+struct NewsLevel(BroadcastRing);
+
+impl Level for NewsLevel {
+    fn is_ready(&self, position: u64, _: bool) -> Result<bool> {
+        Ok(self.0.judge(position)? != Seen::NotYet)
+    }
+
+    fn waiting(&self) -> Waiting<'_> {
+        self.0.waiting(true)
+    }
+
+    fn attached(&self) -> &Attached {
+        self.0.attached()
+    }
+}
+
+impl<T: Plain> Subscriber<T> {
+    /// A descriptor that is readable while there may be something to [`try_recv`](Self::try_recv), or the broadcast is closed; see
+    /// [`Queue::as_fd`](crate::Queue::as_fd).
+    ///
+    /// # Errors
+    ///
+    /// As [`Queue::as_fd`](crate::Queue::as_fd).
+    pub fn as_fd(&mut self) -> Result<ReadyFd> {
+        let key = *self.key.get_or_insert_with(Key::unique);
+        pollable::watch(key, NewsLevel(self.ring.clone()), self.position)
     }
 }
 

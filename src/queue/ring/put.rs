@@ -3,6 +3,7 @@
 use super::super::stamp::{Stamp, State};
 use super::{HIGH_WATER_EVERY, NotPut, Ring, Slot};
 use crate::atomic::Ordering::*;
+use crate::error::{Error, Result as Outcome};
 use crate::time::Deadline;
 
 impl Ring {
@@ -124,6 +125,31 @@ impl Ring {
         }
         self.leave(take, owner);
         Ok(())
+    }
+
+    /// Whether a `put` would return at once: a slot is free, or the ring is closed. With `thorough`, what the dead left is looked at,
+    /// too.
+    pub(in crate::queue) fn has_room(&self, thorough: bool) -> Outcome<bool> {
+        let put = &self.head.put;
+        if !thorough && !self.is_closed() {
+            // Acquire: a tail that is seen is one whose stamps are seen.
+            let tail = put.position.load(Acquire);
+            if self.stamp(tail).load().is(State::Empty, tail) {
+                return Ok(true);
+            }
+        }
+        let (owner, _) = match self.enter(put, Deadline::Now, "put into it") {
+            // Somebody keeps the lock.
+            Err(Error::TimedOut | Error::WouldBlock) => return Ok(false),
+            entered => entered?,
+        };
+        let free = self.free_tail(put.position.load(Relaxed));
+        self.leave(put, owner);
+        match free {
+            Ok(_) | Err(NotPut::Closed) => Ok(true),
+            Err(NotPut::Full) => Ok(false),
+            Err(NotPut::Failed(error)) => Err(error),
+        }
     }
 
     /// Holds the next free slot for writing in place.

@@ -2,13 +2,11 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`bridge`] | the thread that sleeps for the tasks |
 //! | [`Wait`] | the future: attempts a [`Source`] and registers with the bridge in between |
 //! | [`lock`] | a lock's guard that may move between threads |
 //! | [`objects`] | the methods of semaphores and events |
 //! | [`condition`] | those of conditions and latches |
 
-mod bridge;
 mod condition;
 mod lock;
 mod objects;
@@ -20,7 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bridge::{Bridge, Registration};
+use super::bridge::{Bridge, Registration};
 
 use crate::error::{Error, Result};
 use crate::participant::Attached;

@@ -1,5 +1,7 @@
 //! The thread that sleeps on words for the tasks of this process, and wakes them.
 //!
+//! A task is whatever has a waker: a future, or a [pollable descriptor](crate::ReadyFd).
+//!
 //! A task that finds nothing to take announces a sleeper and registers the word it would sleep on, with its waker. One thread per
 //! process sleeps on all registered words at once, and wakes the tasks whose word changed or whose time to look for the dead
 //! has come. It holds nothing and takes nothing: it may be anywhere when the process dies or forks.
@@ -87,7 +89,7 @@ struct Tasks {
 }
 
 /// The thread's end of the bridge, and the tasks'.
-pub(super) struct Bridge {
+pub(crate) struct Bridge {
     /// Reads 0 in a forked child.
     home: Identity,
     /// Rung when there is another task.
@@ -96,14 +98,14 @@ pub(super) struct Bridge {
 }
 
 /// A task's place; dropping it gives it up.
-pub(super) struct Registration {
+pub(crate) struct Registration {
     bridge: Arc<Bridge>,
     key: u64,
 }
 
 impl Bridge {
     /// The bridge of the calling process; starts its thread if there is none.
-    pub(super) fn of_this_process() -> io::Result<Arc<Bridge>> {
+    pub(crate) fn of_this_process() -> io::Result<Arc<Bridge>> {
         /// Used only under the process lock, so that a forked child never finds it locked.
         static CURRENT: Mutex<Option<Arc<Bridge>>> = Mutex::new(None);
         let _lock = ProcessLock::take();
@@ -124,12 +126,12 @@ impl Bridge {
     }
 
     /// Whether the calling process is not a forked child of the bridge's.
-    pub(super) fn is_at_home(&self) -> bool {
+    pub(crate) fn is_at_home(&self) -> bool {
         self.home.get() != 0
     }
 
     /// Wakes `waker` once the word changes (it lies in `segment`), or at `look_at_ns`, whichever is first.
-    pub(super) fn register(
+    pub(crate) fn register(
         self: &Arc<Self>,
         word: Option<Expected<'_>>,
         segment: &Arc<Segment>,
