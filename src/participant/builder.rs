@@ -1,7 +1,9 @@
 //! Options of an object: where it lives, how long, who may use it.
 
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use super::object::{self, Object, Publish};
 use super::space::{Space, SpaceBuilder};
@@ -9,6 +11,13 @@ use crate::error::{Error, Result};
 use crate::shm::Lifetime;
 use crate::shm::name::{self, DEFAULT_SPACE, Name, Place};
 use crate::sys::{self, Access};
+
+/// How often `open_or_create` finds a name neither taken nor free before it gives up, and before it begins to pause.
+const ROUNDS: u32 = 2_000;
+const EAGER_ROUNDS: u32 = 16;
+
+const REMOVER_IS_STOPPED: &str =
+    "its last user is removing it, and does not proceed: continue or end that process";
 
 /// Options of an object, from its `builder()`.
 ///
@@ -104,13 +113,14 @@ impl<O: Object> Builder<O> {
     ///
     /// # Errors
     ///
-    /// As [`create_with`](Self::create_with) and [`open`](Self::open).
+    /// As [`create_with`](Self::create_with) and [`open`](Self::open); [`Error::Io`] after some seconds if a stopped process is in the
+    /// middle of removing what has the name.
     pub fn open_or_create_with(self, name: &str, init: O::Init) -> Result<O>
     where
         O::Init: Clone,
     {
         let (space, name) = self.find(name, SpaceBuilder::open_or_create)?;
-        loop {
+        for round in 0..ROUNDS {
             match object::open(&space, &name, self.access, None) {
                 Err(Error::NotFound { .. }) => {}
                 other => return other,
@@ -119,7 +129,13 @@ impl<O: Object> Builder<O> {
                 Err(Error::AlreadyExists { .. }) => {}
                 other => return other,
             }
+            // Its last user is removing what has the name, which takes some microseconds.
+            if round >= EAGER_ROUNDS {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
+        let site = &space.0.site;
+        Err(site.explain_about(&name, "open", io::Error::new(io::ErrorKind::TimedOut, REMOVER_IS_STOPPED)))
     }
 
     /// Makes an object without a name, for threads, forked children, and whoever receives its handle.

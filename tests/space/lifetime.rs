@@ -152,6 +152,41 @@ fn an_old_owner_never_removes_a_successor() {
     });
 }
 
+/// What a remover holds between its last look at the name and taking it away.
+fn lock_as_remover(path: &std::path::Path) -> fs::File {
+    let file = fs::File::options().read(true).write(true).open(path).unwrap();
+    // SAFETY: `flock` is plain C data for which all-zero is a valid value.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    (lock.l_type, lock.l_start, lock.l_len) = (libc::F_WRLCK as libc::c_short, 1 << 40, 1 << 30);
+    // SAFETY: the kernel reads `lock` only, which lives for the call.
+    let result = unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::F_OFD_SETLK, &lock) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    file
+}
+
+#[test]
+fn a_remover_that_is_stopped_finds_no_successor_and_hangs_nobody() {
+    alone(|| {
+        let home = Home::new();
+        Child::fork(|| std::mem::forget(value(&home, "it", Lifetime::Scoped))).wait(SOON).unwrap();
+        let path = home.dir.path().join("it");
+        let remover = lock_as_remover(&path);
+        // A successor could only be there if the name was taken away under the remover's eyes.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                refused!(home.space.unlink("it"), Error::Io { .. }, "it", "end that process");
+            });
+            let made = Value::builder().space(&home.space).open_or_create("it", 1u64);
+            refused!(made.map(drop), Error::Io { .. }, "it", "end that process");
+        });
+        fs::remove_file(&path).unwrap();
+        drop(remover);
+        let made = Value::builder().space(&home.space).open_or_create("it", 7u64).unwrap();
+        home.space.unlink("it").unwrap();
+        assert_eq!(made.get().unwrap(), 7);
+    });
+}
+
 #[test]
 fn a_guard_keeps_its_mapping_when_everybody_else_is_gone() {
     alone(|| {

@@ -153,9 +153,46 @@ pub(crate) fn open(directory: &Path, name: &OsStr, access: Access, id: Option<u3
     Err(io::ErrorKind::NotFound.into())
 }
 
-/// Removes the name.
+/// Removes the name, at a moment when nobody is in the middle of removing what has no users: whoever is has made sure that the
+/// name leads to that very file, and shall not find a successor there.
+///
+/// `TimedOut` if somebody is, and does not proceed.
 pub(crate) fn remove(directory: &Path, name: &OsStr) -> io::Result<()> {
-    unlink(&c_path_in(directory, name)?)
+    let path = c_path_in(directory, name)?;
+    for patience in 0..REMOVER_PATIENCE_MS {
+        match open_harmless(&path, Access::ReadOnly) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+            // What cannot be opened has no such remover either.
+            Err(_) => return unlink(&path),
+            Ok(fd) => {
+                // As a reader without an id, for the moment: no remover gets the range, or one has it.
+                let attached = attach(fd.as_raw_fd(), 0);
+                let found = stat_fd(fd.as_raw_fd())?;
+                let being_removed = matches!(&attached, Err(error) if is_conflict(error));
+                if require_regular(&found).is_err() || !being_removed && found.st_nlink > 0 {
+                    return unlink(&path);
+                }
+            }
+        }
+        rest(patience);
+    }
+    Err(io::Error::new(
+        io::ErrorKind::TimedOut,
+        "its last user is removing it, and does not proceed: continue or end that process",
+    ))
+}
+
+/// How long somebody who removes what has no users is waited for: some microseconds are usual, unless it is stopped.
+const REMOVER_PATIENCE_MS: u32 = 2_000;
+
+/// Lets others proceed: for a millisecond, if that was in vain before.
+fn rest(patience: u32) {
+    if patience == 0 {
+        // SAFETY: (S1) sched_yield has no precondition.
+        unsafe { libc::sched_yield() };
+    } else {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
 }
 
 /// Removes `directory/name` if nobody is attached and `is_it` recognises the file (`None`: it is empty); tells whether it did.
@@ -189,7 +226,7 @@ pub(crate) fn remove_if_unattached(
     if now.st_nlink == 0 || !names(&path, id_in(&now)) {
         return Ok(false);
     }
-    remove(directory, name)?;
+    unlink(&c_path(&path)?)?;
     Ok(true)
 }
 
