@@ -92,6 +92,11 @@ fn order_len(paper: &Paper) -> io::Result<u64> {
     read_u64(paper, 0)
 }
 
+/// Where the reply begins: behind the order, however long that says it is.
+fn reply_at(paper: &Paper) -> io::Result<u64> {
+    order_len(paper)?.checked_add(FIXED).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
 fn read_u64(paper: &Paper, at: u64) -> io::Result<u64> {
     let mut word = [0; 8];
     word.copy_from_slice(&paper.read(at, 8)?);
@@ -116,7 +121,7 @@ impl Reply {
             Reply::Panicked(text) => (2, text.as_bytes()),
             Reply::Unfit(text) => (3, text.as_bytes()),
         };
-        paper.write(FIXED + order_len(paper)?, bytes)?;
+        paper.write(reply_at(paper)?, bytes)?;
         paper.write(16, &(bytes.len() as u64).to_le_bytes())?;
         paper.write(8, &kind.to_le_bytes())
     }
@@ -127,7 +132,7 @@ impl Reply {
         if kind == 0 {
             return Ok(None);
         }
-        let bytes = paper.read(FIXED + order_len(paper)?, read_u64(paper, 16)? as usize)?;
+        let bytes = paper.read(reply_at(paper)?, read_u64(paper, 16)? as usize)?;
         Ok(match kind {
             1 => Some(Reply::Returned(bytes)),
             2 => Some(Reply::Panicked(String::from_utf8_lossy(&bytes).into_owned())),
