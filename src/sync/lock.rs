@@ -105,16 +105,22 @@ impl<'a> Parts<'a> {
         if me != 0 && self.word.acquire_fast(owner) {
             return Ok(self.guard(owner, true));
         }
-        self.acquire_slow(deadline)
+        match self.acquire_slow(deadline) {
+            Ok(owner) => Ok(self.guard(owner, true)),
+            Err(error) => Err(*error),
+        }
     }
 
+    /// The owner, which has the word, clean. Owner and box travel in registers: a guard or error returned through memory would
+    /// make the fast path assemble its guard in memory, too, and wait for it there.
     #[cold]
-    fn acquire_slow(self, deadline: Deadline) -> Result<LockGuard<'a>, LockError<LockGuard<'a>>> {
-        match self.own_slow(deadline, "lock it")? {
-            (owner, Entry::Clean) => Ok(self.guard(owner, true)),
-            (owner, Entry::Inconsistent(cause)) => {
-                Err(LockError::OwnerDied(OwnerDied::new(self.guard(owner, false), cause)))
+    fn acquire_slow(self, deadline: Deadline) -> Result<Owner, Box<LockError<LockGuard<'a>>>> {
+        match self.own_slow(deadline, "lock it") {
+            Ok((owner, Entry::Clean)) => Ok(owner),
+            Ok((owner, Entry::Inconsistent(cause))) => {
+                Err(Box::new(LockError::OwnerDied(OwnerDied::new(self.guard(owner, false), cause))))
             }
+            Err(error) => Err(Box::new(error.into())),
         }
     }
 
