@@ -61,6 +61,13 @@ pub(super) struct Entrance {
     inner: Arc<Inner>,
 }
 
+impl Entrance {
+    /// Whether the registry that was entered still lies where it was.
+    fn is_in_place(&self) -> bool {
+        sys::file_id(&self.registry_path).is_ok_and(|id| id == self.registry_id())
+    }
+}
+
 impl Deref for Entrance {
     type Target = Inner;
 
@@ -86,22 +93,29 @@ pub(super) struct Inner {
 /// process lock.
 static TABLE: Mutex<Vec<Arc<Entrance>>> = Mutex::new(Vec::new());
 
+/// So many entered spaces, or twice as many and so on, are a reason to look which of them are gone.
+const MANY: usize = 64;
+
 /// The entered space that `is_it` recognises, if its registry is still in place; spaces whose directory is gone are let go.
 fn entered(is_it: impl Fn(&Entrance) -> bool) -> Option<Arc<Entrance>> {
     let lock = ProcessLock::take();
     let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
     let found = table.iter().find(|known| is_it(known)).cloned();
-    let in_place =
-        |known: &Entrance| sys::file_id(&known.registry_path).is_ok_and(|id| id == known.registry_id());
-    if found.as_deref().is_none_or(in_place) {
+    if found.as_deref().is_none_or(Entrance::is_in_place) {
         return found;
     }
-    let (kept, gone) = table.drain(..).partition(|known| in_place(known));
-    *table = kept;
+    let gone = take_gone(&mut table);
     drop((table, lock));
     // Dropped only now: what a space lets go of may take the process lock.
-    drop::<Vec<_>>(gone);
+    drop(gone);
     None
+}
+
+/// Takes the spaces out of the table whose registry is gone; whoever still uses one keeps it.
+fn take_gone(table: &mut Vec<Arc<Entrance>>) -> Vec<Arc<Entrance>> {
+    let (kept, gone) = table.drain(..).partition(|known| known.is_in_place());
+    *table = kept;
+    gone
 }
 
 impl Space {
@@ -279,8 +293,14 @@ impl SpaceBuilder {
             Some(known) => Arc::clone(&known.inner),
             None => Arc::new(Inner::new(site.clone(), registry, registry_path.clone())?),
         };
+        // Filled under the lock, and dropped after it.
+        let mut _gone = Vec::new();
         let _lock = ProcessLock::take();
         let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.len() >= MANY && table.len().is_power_of_two() {
+            // Each has a descriptor, and programs make spaces for a job and remove them.
+            _gone = take_gone(&mut table);
+        }
         let members = || table.iter().filter(|known| known.registry_id() == id);
         if let Some(known) = members().find(|known| self.leads_to(&known.site)) {
             // Another thread was faster.

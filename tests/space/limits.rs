@@ -87,3 +87,25 @@ fn no_umask_takes_the_owners_rights() {
         child.wait(SOON).unwrap();
     }
 }
+
+#[test]
+fn spaces_that_are_gone_keep_no_descriptors() {
+    let work = || {
+        let dir = Dir::with_mode(0o700);
+        let open_files = || fs::read_dir("/proc/self/fd").unwrap().count();
+        let before = open_files();
+        let kept = Space::at(dir.path().join("kept")).open_or_create().unwrap();
+        let lock = Lock::builder().space(&kept).create("it").unwrap();
+        for job in 0..300 {
+            let path = dir.path().join(format!("job-{job}"));
+            let space = Space::at(&path).open_or_create().unwrap();
+            drop(Lock::builder().space(&space).create("it").unwrap());
+            fs::remove_dir_all(&path).unwrap();
+        }
+        assert!(open_files() < before + 100, "{} open files after, {before} before", open_files());
+        let me = kept.join().unwrap();
+        let _guard = lock.lock().unwrap();
+        assert_eq!(Space::at(dir.path().join("kept")).open().unwrap().join().unwrap(), me);
+    };
+    Child::fork(work).wait(SOON).unwrap();
+}
