@@ -297,6 +297,18 @@ pub enum Error {
         /// Space and name.
         object: String,
     },
+    /// An end of a queue that can be held once, and is.
+    #[error(
+        "'{object}' has a {role} already, participant {participant:#x}: let it go first, or use a Queue, which has many"
+    )]
+    EndTaken {
+        /// Space and name.
+        object: String,
+        /// Which end.
+        role: &'static str,
+        /// Who holds it.
+        participant: u32,
+    },
     /// A guard of another process.
     #[error("this {what} of '{object}' belongs to the process this one was forked from: get one of your own")]
     Inherited {

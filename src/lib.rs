@@ -27,7 +27,7 @@
 //! | a struct that is whole at every instant | [`Value`] |
 //! | many elements, locked by ranges | [`Array`] |
 //! | raw bytes, or another program's segment | [`SharedMemory`], [`AdoptedMemory`], [`ShareableList`] |
-//! | work, messages | [`Queue`]; of any length: [`BytesQueue`]; of any type: [`CodecQueue`] |
+//! | work, messages | [`Queue`]; of any length: [`BytesQueue`]; of any type: [`CodecQueue`]; with two ends and no lock: [`SpscQueue`] |
 //! | work to be waited for | [`JoinableQueue`] |
 //! | news, to everybody | [`Broadcast`] |
 //! | a turn | [`Lock`], [`LockArray`]; with C programs: `PosixLock` (feature `posix-lock`); [`RLock`] for who may come again; [`RwLock`] for many readers |
@@ -146,6 +146,7 @@ pub use procshare_macros::task;
 pub use queue::{Broadcast, BroadcastInit, RecvError, Subscriber};
 pub use queue::{BytesQueue, BytesReservation, DEFAULT_BYTES_CAPACITY, PeekedBytes};
 pub use queue::{Codec, CodecFault, CodecQueue, PeekedItem};
+pub use queue::{Consumer, PeekedChunk, Producer, ReservedChunk, SpscQueue};
 pub use queue::{DEFAULT_QUEUE_CAPACITY, GetError, Peeked, PutError, Queue, Reservation};
 pub use queue::{JoinableInit, JoinableQueue, Task, Unfinished};
 #[cfg(feature = "postcard")]

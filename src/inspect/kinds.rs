@@ -38,6 +38,7 @@ pub(super) fn describer(kind: Kind) -> Option<Describe> {
         Kind::Event => Some(Event::describe),
         Kind::Queue | Kind::JoinableQueue => Some(crate::queue::describe_queue),
         Kind::Broadcast => Some(crate::queue::describe_broadcast),
+        Kind::SpscQueue => Some(crate::queue::describe_spsc_queue),
         Kind::BytesQueue | Kind::CodecQueue => Some(crate::queue::describe_bytes_queue),
         Kind::Value => Some(data::describe_value),
         Kind::AtomicValue => Some(data::describe_atomic_value),

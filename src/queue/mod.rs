@@ -13,6 +13,7 @@
 //! | [`broadcast`] | `Broadcast<T>`: one to many |
 //! | [`frames`] | a ring of pieces of any length; knows bytes only |
 //! | [`bytes`] | `BytesQueue` and its in-place guards |
+//! | [`spsc`] | `SpscQueue<T>`: one producer, one consumer, no lock |
 //! | [`codec`] | `CodecQueue<T, C>`: a queue of bytes with a codec |
 
 mod broadcast;
@@ -26,6 +27,7 @@ mod plain;
 mod pollable;
 mod ready;
 mod ring;
+mod spsc;
 mod stamp;
 #[cfg(feature = "async")]
 mod tasks;
@@ -47,6 +49,11 @@ pub(crate) fn describe_broadcast(segment: &Arc<Segment>) -> Result<RawFacts> {
     broadcast::describe(segment)
 }
 
+/// The state of the queue with two ends in `segment`, for whoever inspects it.
+pub(crate) fn describe_spsc_queue(segment: &Arc<Segment>) -> Result<RawFacts> {
+    spsc::SpscRing::describe(segment)
+}
+
 pub use broadcast::{Broadcast, BroadcastInit, RecvError, Subscriber};
 /// The state of the queue of bytes in `segment`, for whoever inspects it.
 pub(crate) fn describe_bytes_queue(segment: &Arc<Segment>) -> Result<RawFacts> {
@@ -62,3 +69,4 @@ pub use guards::{Peeked, Reservation};
 pub use joinable::{JoinableInit, JoinableQueue, Task};
 pub use plain::{DEFAULT_QUEUE_CAPACITY, Queue};
 pub use ring::Unfinished;
+pub use spsc::{Consumer, PeekedChunk, Producer, ReservedChunk, SpscQueue};

@@ -408,7 +408,7 @@ fn bytes_of_place<B>(place: &mut MaybeUninit<B>) -> &mut [MaybeUninit<u8>] {
     bytes_of_places(std::slice::from_mut(place))
 }
 
-fn bytes_of_places<B>(places: &mut [MaybeUninit<B>]) -> &mut [MaybeUninit<u8>] {
+pub(super) fn bytes_of_places<B>(places: &mut [MaybeUninit<B>]) -> &mut [MaybeUninit<u8>] {
     let len = size_of_val(places);
     // SAFETY: (S9) uninitialised places are uninitialised bytes.
     unsafe { std::slice::from_raw_parts_mut(places.as_mut_ptr().cast(), len) }

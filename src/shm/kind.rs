@@ -56,6 +56,8 @@ kinds! {
     BytesQueue = 21, "BytesQueue";
     /// [`CodecQueue`](crate::CodecQueue).
     CodecQueue = 22, "CodecQueue";
+    /// [`SpscQueue`](crate::SpscQueue).
+    SpscQueue = 23, "SpscQueue";
     /// [`ShareableList`](crate::ShareableList).
     ShareableList = 8, "ShareableList";
     /// [`RLock`](crate::RLock).

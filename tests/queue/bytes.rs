@@ -5,6 +5,7 @@ use std::time::Duration;
 use procshare::{BytesQueue, Error, GetError, PutError, wait_any};
 use procshare_harness::{Child, Rng, watchdog};
 
+use crate::support::Home;
 use crate::{PATIENCE, kill_myself, killed};
 
 /// An item of `len` bytes that can be told from others.
@@ -304,7 +305,7 @@ fn a_childs_copies_of_its_parents_guards_do_nothing() {
 
 #[test]
 fn every_item_of_many_processes_arrives_once_and_in_order() {
-    const EACH: u64 = 6_000;
+    const EACH: u64 = 2_000;
     watchdog(PATIENCE, || {
         let queue = BytesQueue::anonymous(20_000).unwrap();
         let length = |who: u64, number: u64| {
@@ -361,13 +362,14 @@ fn busy(queue: &BytesQueue, len: usize) {
 }
 
 #[test]
-fn three_hundred_die_at_random_and_all_room_is_left() {
+fn two_hundred_die_at_random_and_all_room_is_left() {
     watchdog(PATIENCE, || {
-        let queue = BytesQueue::anonymous(500).unwrap();
+        let home = Home::new();
+        let queue = BytesQueue::builder().space(&home.space).anonymous(500).unwrap();
         let mut rng = Rng::new(7);
-        for round in 0..150u64 {
+        for round in 0..100u64 {
             let lengths = [rng.below(200), rng.below(200)];
-            let until = queue.counts().0 + rng.below(300);
+            let until = queue.counts().0 + rng.below(100);
             let workers: Vec<_> = (0..2)
                 .map(|worker| {
                     let queue = queue.clone();

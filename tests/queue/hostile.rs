@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use procshare::{BytesQueue, CodecQueue, Space};
+use procshare::{BytesQueue, CodecQueue, Space, SpscQueue};
 use procshare_harness::watchdog;
 
 use crate::PATIENCE;
@@ -78,4 +78,31 @@ fn queues_with_a_codec() {
         }
     };
     watchdog(PATIENCE, || survives(640, make, use_it));
+}
+
+#[test]
+fn queues_with_two_ends() {
+    let make = |space: &Space| {
+        let queue = SpscQueue::<bool>::builder().space(space).create("it", 24).unwrap();
+        queue.producer().unwrap().put_many(&[true; 7]).unwrap();
+        queue.consumer().unwrap().get_many(3).unwrap();
+    };
+    let use_it = |space: &Space| {
+        let Some(queue) = say(SpscQueue::<bool>::builder().space(space).open("it")) else { return };
+        assert!(queue.len() <= 24 && !format!("{queue:?}").is_empty());
+        if let Some(mut producer) = say(queue.producer()) {
+            let _ = say(producer.try_put(true));
+            let _ = say(producer.put_timeout(true, SHORT));
+            let _ = say(producer.try_put_many(&[true; 30]));
+            let _ =
+                say(producer.try_reserve_many(30).map(|mut chunk| (chunk.zeroed().0.len(), chunk.commit())));
+        }
+        if let Some(mut consumer) = say(queue.consumer()) {
+            let _ = say(consumer.try_get());
+            let _ = say(consumer.get_timeout(SHORT));
+            let _ = say(consumer.try_peek_many(30).map(|items| items.release_some(2)));
+            let _ = say(consumer.try_get_many(30));
+        }
+    };
+    watchdog(PATIENCE, || survives(560, make, use_it));
 }

@@ -9,6 +9,7 @@ mod hostile;
 mod joinable;
 mod plain;
 mod pollable;
+mod spsc;
 mod support;
 
 use std::time::Duration;

@@ -31,7 +31,7 @@ impl Drop for Home {
 
 /// Bytes of a segment before its body.
 const BODY: usize = 256;
-const MUTANTS: u64 = 600;
+const MUTANTS: u64 = 300;
 /// Mutants of one child: a fork each would cost more than the mutants.
 const BATCH: u64 = 100;
 

@@ -1,0 +1,238 @@
+//! The consumer's end.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+use super::super::error::GetError;
+use super::super::plain::bytes_of_places;
+use super::super::ring::NotTaken;
+use super::chunks::PeekedChunk;
+use super::ring::{End, Role, SpscRing};
+use super::waits::until;
+use crate::error::{Error, Result};
+use crate::shm::Plain;
+use crate::shm::checked::read_checked;
+use crate::time::Deadline;
+
+/// The consumer of an [`SpscQueue`](super::SpscQueue), which nobody else is meanwhile; dropping it gives the end back.
+///
+/// When its process dies, what it had not taken is still there, and another one may take the end. In a forked child it is
+/// refused with [`Error::Inherited`].
+pub struct Consumer<T: Plain> {
+    ring: SpscRing,
+    end: End,
+    plain: PhantomData<fn() -> T>,
+}
+
+impl<T: Plain> Consumer<T> {
+    pub(super) fn new(ring: &SpscRing) -> Result<Self> {
+        let end = ring.claim(Role::Consumer)?;
+        Ok(Consumer { ring: ring.clone(), end, plain: PhantomData })
+    }
+
+    pub(super) fn ring(&self) -> &SpscRing {
+        &self.ring
+    }
+
+    /// Takes the next item, waiting while the queue is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`GetError::Closed`] when the queue is closed and drained; [`GetError::Failed`], also with [`Error::InvalidBits`] for bytes that
+    /// are no `T` (they are taken out).
+    #[inline]
+    pub fn get(&mut self) -> Result<T, GetError> {
+        self.get_until(Deadline::Never)
+    }
+
+    /// Takes the next item unless the queue is empty. Wait-free.
+    ///
+    /// # Errors
+    ///
+    /// [`GetError::Empty`], and as [`get`](Self::get).
+    #[inline]
+    pub fn try_get(&mut self) -> Result<T, GetError> {
+        self.get_until(Deadline::Now)
+    }
+
+    /// Takes the next item, waiting at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`GetError::TimedOut`], and as [`get`](Self::get).
+    pub fn get_timeout(&mut self, timeout: Duration) -> Result<T, GetError> {
+        self.get_until(Deadline::after(timeout)).map_err(timed_out)
+    }
+
+    /// Waits for an item and takes up to `most` that are there, in order. Cheaper than one by one.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn get_many(&mut self, most: usize) -> Result<Vec<T>, GetError> {
+        self.get_many_until(most, Deadline::Never)
+    }
+
+    /// Takes up to `most` items that are there now, in order. Wait-free.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_get`](Self::try_get).
+    pub fn try_get_many(&mut self, most: usize) -> Result<Vec<T>, GetError> {
+        self.get_many_until(most, Deadline::Now)
+    }
+
+    /// Waits at most `timeout` for an item and takes up to `most` that are there, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_timeout`](Self::get_timeout).
+    pub fn get_many_timeout(&mut self, most: usize, timeout: Duration) -> Result<Vec<T>, GetError> {
+        self.get_many_until(most, Deadline::after(timeout)).map_err(timed_out)
+    }
+
+    /// Lends up to `most` items for reading in place, at least one, waiting while the queue is empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn peek_many(&mut self, most: usize) -> Result<PeekedChunk<'_, T>, GetError> {
+        self.peek_until(most, Deadline::Never)
+    }
+
+    /// Lends up to `most` items that are there now for reading in place, at least one. Wait-free.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_get`](Self::try_get).
+    pub fn try_peek_many(&mut self, most: usize) -> Result<PeekedChunk<'_, T>, GetError> {
+        self.peek_until(most, Deadline::Now)
+    }
+
+    /// The items as they come, until the queue is closed and drained (or cannot be used any more).
+    pub fn iter(&mut self) -> impl Iterator<Item = T> {
+        std::iter::from_fn(|| self.get().ok())
+    }
+
+    /// The items that are there now.
+    pub fn try_iter(&mut self) -> impl Iterator<Item = T> {
+        std::iter::from_fn(|| self.try_get().ok())
+    }
+
+    /// Says that nothing more is wanted: the producer is refused. What it puts at that moment may stay in the queue.
+    pub fn close(&mut self) {
+        self.ring.close(&self.end);
+    }
+
+    /// Whether an end closed the queue.
+    pub fn is_closed(&self) -> bool {
+        self.ring.is_closed()
+    }
+
+    /// Number of items. A hint: it may grow at once.
+    pub fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Whether no item is there. A hint.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline]
+    fn get_until(&mut self, deadline: Deadline) -> Result<T, GetError> {
+        let (ring, end) = (&self.ring, &mut self.end);
+        let mut bits = MaybeUninit::<T::Bits>::uninit();
+        let outcome = until(ring, Role::Consumer, deadline, || {
+            ring.available(end, 1)?;
+            let at = ring.slot(end, 0) * size_of::<T>();
+            if const { size_of::<T>().is_multiple_of(8) } {
+                ring.items().load_value(at, &mut bits);
+            } else {
+                ring.items().load(at, bytes_of_places(std::slice::from_mut(&mut bits)));
+            }
+            ring.advance(end, 1);
+            Ok(())
+        });
+        outcome.map_err(|why| not_taken(why, deadline))?;
+        // SAFETY: (S9) all bytes of this private copy were written.
+        unsafe { read_checked(&bits) }.map_err(|_| self.invalid())
+    }
+
+    fn get_many_until(&mut self, most: usize, deadline: Deadline) -> Result<Vec<T>, GetError> {
+        if most == 0 {
+            return Ok(Vec::new());
+        }
+        let (ring, end) = (&self.ring, &mut self.end);
+        let most = most.min(ring.capacity());
+        let mut places: Vec<MaybeUninit<T::Bits>> = Vec::new();
+        let outcome = until(ring, Role::Consumer, deadline, || {
+            let count = ring.available(end, most)?.min(most);
+            places.resize_with(count, MaybeUninit::uninit);
+            let first = ring.slot(end, 0);
+            let (front, back) = places.split_at_mut(count.min(ring.capacity() - first));
+            ring.items().load(first * size_of::<T>(), bytes_of_places(front));
+            ring.items().load(0, bytes_of_places(back));
+            ring.advance(end, count);
+            Ok(())
+        });
+        outcome.map_err(|why| not_taken(why, deadline))?;
+        // SAFETY: (S9) all bytes of these private copies were written.
+        let checked = places.iter().map(|bits| unsafe { read_checked(bits) });
+        checked.map(|item| item.map_err(|_| self.invalid())).collect()
+    }
+
+    fn peek_until(&mut self, most: usize, deadline: Deadline) -> Result<PeekedChunk<'_, T>, GetError> {
+        let most = most.clamp(1, self.ring.capacity());
+        let (ring, end) = (&self.ring, &mut self.end);
+        let count = until(ring, Role::Consumer, deadline, || ring.available(end, most))
+            .map_err(|why| not_taken(why, deadline))?
+            .min(most);
+        let valid = PeekedChunk::<T>::valid(&self.ring, &self.end, count);
+        if valid == 0 {
+            // Nobody can ever use it: it is taken out, like an invalid item of `get`.
+            self.ring.advance(&mut self.end, 1);
+            return Err(self.invalid());
+        }
+        Ok(PeekedChunk::new(&self.ring, &mut self.end, valid))
+    }
+
+    #[cold]
+    fn invalid(&self) -> GetError {
+        GetError::Failed(Error::InvalidBits {
+            object: self.ring.attached().object(),
+            type_name: T::NAME,
+            at: "the item that was taken out".into(),
+        })
+    }
+}
+
+fn timed_out(error: GetError) -> GetError {
+    match error {
+        GetError::Empty => GetError::TimedOut,
+        other => other,
+    }
+}
+
+fn not_taken(why: NotTaken, deadline: Deadline) -> GetError {
+    match why {
+        NotTaken::Empty if deadline == Deadline::Now => GetError::Empty,
+        NotTaken::Empty => GetError::TimedOut,
+        NotTaken::Closed => GetError::Closed,
+        NotTaken::Failed(error) => GetError::Failed(error),
+    }
+}
+
+impl<T: Plain> Drop for Consumer<T> {
+    fn drop(&mut self) {
+        self.ring.give_back(&self.end);
+    }
+}
+
+impl<T: Plain> fmt::Debug for Consumer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer").field("object", &self.ring.attached().object()).finish_non_exhaustive()
+    }
+}

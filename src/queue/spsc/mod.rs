@@ -1,0 +1,181 @@
+//! `SpscQueue<T>`: one producer, one consumer, no lock.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`ring`] | two positions, the slots, who holds which end |
+//! | [`producer`], [`consumer`] | the two ends |
+//! | [`chunks`] | several slots in place |
+//! | [`object`] | the queue as an object of a space |
+//! | [`waits`] | how an end waits, alone and among other things |
+
+mod chunks;
+mod consumer;
+mod object;
+mod producer;
+mod ring;
+mod waits;
+
+use std::marker::PhantomData;
+
+use crate::error::Result;
+use crate::participant::{Builder, Handle};
+use crate::shm::Plain;
+
+pub use chunks::{PeekedChunk, ReservedChunk};
+pub use consumer::Consumer;
+pub use producer::Producer;
+pub(in crate::queue) use ring::SpscRing;
+
+/// A bounded first-in-first-out queue of plain data with one producer and one consumer, which may be different processes.
+///
+/// Without a second producer or consumer to keep out there is no lock: an operation that need not wait for the other end is a fixed
+/// number of instructions (wait-free), and faster than in a [`Queue`](crate::Queue). A handle only lends the ends:
+/// [`producer`](Self::producer) and [`consumer`](Self::consumer) each exist once at a time, in one process.
+///
+/// # When somebody dies
+///
+/// An end whose process is gone can be taken by another one, which goes on where it was: what was put stays put, what was not taken is
+/// still there, a `put` or `get` that did not return did nothing or all. Nothing else is ever lost or wedged. A forked child
+/// does not have its parent's ends.
+///
+/// # Examples
+///
+/// ```
+/// use procshare::SpscQueue;
+///
+/// let name = format!("doc-spsc-{}", std::process::id());
+/// let samples = SpscQueue::<f32>::create(&name, 1000)?;
+/// let mut producer = samples.producer()?;
+/// assert!(samples.producer().is_err(), "there is one at a time");
+/// let mut consumer = SpscQueue::<f32>::open(&name)?.consumer()?; // in any process of the user
+/// producer.put(0.5)?;
+/// producer.put_many(&[1.5, 2.5])?;
+/// assert_eq!(consumer.get()?, 0.5);
+/// let rest = consumer.peek_many(10)?; // not copied
+/// assert_eq!(rest.iter().sum::<f32>(), 4.0);
+/// rest.release();
+/// producer.close();
+/// assert!(consumer.get().is_err());
+/// SpscQueue::<f32>::unlink(&name)?;
+/// # Ok::<(), procshare::Error>(())
+/// ```
+pub struct SpscQueue<T: Plain> {
+    ring: SpscRing,
+    plain: PhantomData<fn(T) -> T>,
+}
+
+impl<T: Plain> SpscQueue<T> {
+    /// Options: space, lifetime, permissions.
+    pub fn builder() -> Builder<SpscQueue<T>> {
+        Builder::new()
+    }
+
+    /// Makes the queue `name` with room for `capacity` items.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::create_with`]; [`Error::BadSize`](crate::Error::BadSize) for no slots or more than 2^28;
+    /// [`Error::NoSpace`](crate::Error::NoSpace).
+    pub fn create(name: &str, capacity: usize) -> Result<Self> {
+        Self::builder().create(name, capacity)
+    }
+
+    /// Opens the queue `name`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::open`]; [`Error::WrongType`](crate::Error::WrongType) if it holds another type.
+    pub fn open(name: &str) -> Result<Self> {
+        Self::builder().open(name)
+    }
+
+    /// Opens the queue `name`, or makes it; an existing one keeps its capacity.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create) and [`open`](Self::open).
+    pub fn open_or_create(name: &str, capacity: usize) -> Result<Self> {
+        Self::builder().open_or_create(name, capacity)
+    }
+
+    /// Makes a queue without a name, for threads, forked children, and whoever receives its handle.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    pub fn anonymous(capacity: usize) -> Result<Self> {
+        Self::builder().anonymous(capacity)
+    }
+
+    /// Removes the name; whoever is attached keeps using the queue.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::unlink`].
+    pub fn unlink(name: &str) -> Result<()> {
+        Self::builder().unlink(name)
+    }
+
+    /// Becomes the producer, until the end is dropped; from a holder that is gone the end is taken over.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EndTaken`](crate::Error::EndTaken) while somebody alive has it; [`Error::ReadOnly`](crate::Error::ReadOnly); what keeps a forked
+    /// child from joining.
+    pub fn producer(&self) -> Result<Producer<T>> {
+        Producer::new(&self.ring)
+    }
+
+    /// Becomes the consumer, until the end is dropped; from a holder that is gone the end is taken over.
+    ///
+    /// # Errors
+    ///
+    /// As [`producer`](Self::producer).
+    pub fn consumer(&self) -> Result<Consumer<T>> {
+        Consumer::new(&self.ring)
+    }
+
+    /// Becomes both.
+    ///
+    /// # Errors
+    ///
+    /// As [`producer`](Self::producer).
+    pub fn split(&self) -> Result<(Producer<T>, Consumer<T>)> {
+        Ok((self.producer()?, self.consumer()?))
+    }
+
+    /// Number of items. A hint: it may change at once.
+    pub fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Whether no item is there. A hint.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether no slot is free. A hint.
+    pub fn is_full(&self) -> bool {
+        self.len() >= self.capacity()
+    }
+
+    /// Number of slots.
+    pub fn capacity(&self) -> usize {
+        self.ring.capacity()
+    }
+
+    /// Whether an end closed the queue.
+    pub fn is_closed(&self) -> bool {
+        self.ring.is_closed()
+    }
+
+    /// Items put, and items taken, since the queue was made.
+    pub fn counts(&self) -> (u64, u64) {
+        self.ring.counts()
+    }
+
+    /// The queue's address as data, for another process.
+    pub fn handle(&self) -> Handle<SpscQueue<T>> {
+        Handle::of(self)
+    }
+}

@@ -1,0 +1,193 @@
+//! The producer's end.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use super::super::error::PutError;
+use super::super::ring::NotPut;
+use super::chunks::ReservedChunk;
+use super::ring::{End, Role, SpscRing};
+use super::waits::until;
+use crate::error::Result;
+use crate::shm::Plain;
+use crate::time::Deadline;
+
+/// The producer of an [`SpscQueue`](super::SpscQueue), which nobody else is meanwhile; dropping it gives the end back.
+///
+/// When its process dies, what it put stays put, and another one may take the end. In a forked child it is refused with
+/// [`Error::Inherited`](crate::Error::Inherited).
+pub struct Producer<T: Plain> {
+    ring: SpscRing,
+    end: End,
+    plain: PhantomData<fn(T)>,
+}
+
+impl<T: Plain> Producer<T> {
+    pub(super) fn new(ring: &SpscRing) -> Result<Self> {
+        let end = ring.claim(Role::Producer)?;
+        Ok(Producer { ring: ring.clone(), end, plain: PhantomData })
+    }
+
+    /// Puts `item`, waiting while the queue is full.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::Closed`] and [`PutError::Failed`], with the item.
+    #[inline]
+    pub fn put(&mut self, item: T) -> Result<(), PutError<T>> {
+        self.put_until(item, Deadline::Never)
+    }
+
+    /// Puts `item` unless the queue is full. Wait-free.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::Full`], and as [`put`](Self::put).
+    #[inline]
+    pub fn try_put(&mut self, item: T) -> Result<(), PutError<T>> {
+        self.put_until(item, Deadline::Now)
+    }
+
+    /// Puts `item`, waiting at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::TimedOut`], and as [`put`](Self::put).
+    pub fn put_timeout(&mut self, item: T, timeout: Duration) -> Result<(), PutError<T>> {
+        self.put_until(item, Deadline::after(timeout)).map_err(|error| match error {
+            PutError::Full(item) => PutError::TimedOut(item),
+            other => other,
+        })
+    }
+
+    /// Puts all `items` in order, waiting while the queue is full. Cheaper than one by one.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::Closed`] and [`PutError::Failed`] with the number of items that were put: those stay put.
+    pub fn put_many(&mut self, items: &[T]) -> Result<(), PutError<usize>> {
+        let mut done = 0;
+        while done < items.len() {
+            match self.put_some(&items[done..], Deadline::Never) {
+                Ok(count) => done += count,
+                Err(why) => return Err(not_put(why, Deadline::Never, done)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts as many of `items` as there is room for now, in order; tells how many. Wait-free.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::Closed`] and [`PutError::Failed`].
+    pub fn try_put_many(&mut self, items: &[T]) -> Result<usize, PutError<()>> {
+        match self.put_some(items, Deadline::Now) {
+            Ok(count) => Ok(count),
+            Err(NotPut::Full) => Ok(0),
+            Err(why) => Err(not_put(why, Deadline::Now, ())),
+        }
+    }
+
+    /// Lends up to `most` free slots for writing in place, at least one, waiting while the queue is full.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::Closed`] and [`PutError::Failed`].
+    pub fn reserve_many(&mut self, most: usize) -> Result<ReservedChunk<'_, T>, PutError<()>> {
+        self.reserve_until(most, Deadline::Never)
+    }
+
+    /// Lends up to `most` slots that are free now for writing in place, at least one. Wait-free.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::Full`], and as [`reserve_many`](Self::reserve_many).
+    pub fn try_reserve_many(&mut self, most: usize) -> Result<ReservedChunk<'_, T>, PutError<()>> {
+        self.reserve_until(most, Deadline::Now)
+    }
+
+    /// Says that nothing more will be put: the consumer drains what is there.
+    pub fn close(&mut self) {
+        self.ring.close(&self.end);
+    }
+
+    /// Whether an end closed the queue.
+    pub fn is_closed(&self) -> bool {
+        self.ring.is_closed()
+    }
+
+    /// Number of free slots. A hint: it may grow at once.
+    pub fn room(&self) -> usize {
+        self.ring.capacity() - self.ring.len()
+    }
+
+    #[inline]
+    fn put_until(&mut self, item: T, deadline: Deadline) -> Result<(), PutError<T>> {
+        let (ring, end) = (&self.ring, &mut self.end);
+        let outcome = until(ring, Role::Producer, deadline, || {
+            ring.room(end, 1)?;
+            let at = ring.slot(end, 0) * size_of::<T>();
+            if const { size_of::<T>().is_multiple_of(8) } {
+                ring.items().store_value(at, &item);
+            } else {
+                ring.items().store(at, bytemuck::bytes_of(&item));
+            }
+            ring.advance(end, 1);
+            Ok(())
+        });
+        outcome.map_err(|why| not_put(why, deadline, item))
+    }
+
+    fn put_some(&mut self, items: &[T], deadline: Deadline) -> Result<usize, NotPut> {
+        if items.is_empty() {
+            return Ok(0);
+        }
+        let (ring, end) = (&self.ring, &mut self.end);
+        until(ring, Role::Producer, deadline, || {
+            let count = ring.room(end, items.len())?.min(items.len());
+            let first = ring.slot(end, 0);
+            let (front, back) = items[..count].split_at(count.min(ring.capacity() - first));
+            ring.items().store(first * size_of::<T>(), bytemuck::cast_slice(front));
+            ring.items().store(0, bytemuck::cast_slice(back));
+            ring.advance(end, count);
+            Ok(count)
+        })
+    }
+
+    fn reserve_until(
+        &mut self,
+        most: usize,
+        deadline: Deadline,
+    ) -> Result<ReservedChunk<'_, T>, PutError<()>> {
+        let (ring, end) = (&self.ring, &mut self.end);
+        let most = most.clamp(1, ring.capacity());
+        let room = until(ring, Role::Producer, deadline, || ring.room(end, most));
+        match room {
+            Ok(room) => Ok(ReservedChunk::new(ring, end, room.min(most))),
+            Err(why) => Err(not_put(why, deadline, ())),
+        }
+    }
+}
+
+fn not_put<I>(why: NotPut, deadline: Deadline, item: I) -> PutError<I> {
+    match why {
+        NotPut::Full if deadline == Deadline::Now => PutError::Full(item),
+        NotPut::Full => PutError::TimedOut(item),
+        NotPut::Closed => PutError::Closed(item),
+        NotPut::Failed(error) => PutError::Failed(item, error),
+    }
+}
+
+impl<T: Plain> Drop for Producer<T> {
+    fn drop(&mut self) {
+        self.ring.give_back(&self.end);
+    }
+}
+
+impl<T: Plain> fmt::Debug for Producer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("object", &self.ring.attached().object()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,336 @@
+//! The ring of one producer and one consumer: two positions, each written by one end only.
+//!
+//! ```text
+//! put:  room by the head last seen (else look at it); write; tail + 1 (the commit); wake a sleeper, if there is one
+//! get:  items by the tail last seen (else look at it); copy; head + 1 (the commit); wake a sleeper, if there is one
+//! ```
+//!
+//! Whoever dies leaves its position where it was or where it shall be: there is nothing to repair. An end is held by the id in its
+//! owner word, taken by compare-exchange from 0 or from an id that is gone.
+//!
+//! Each end's line holds what that end writes; the other looks at it only when the ring seems empty or full to it.
+
+use std::sync::Arc;
+
+use super::super::ring::{Line, MAX_CAPACITY, NotPut, NotTaken};
+use crate::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use crate::error::{Error, Result};
+use crate::participant::{Attached, Fact, Fate, Host, PlanFault, RawFacts};
+use crate::shm::Plain;
+use crate::shm::segment::Segment;
+use crate::shm::view::{Bytes, Shared, Word};
+
+/// One end, on lines of its own.
+#[repr(C, align(128))]
+struct EndWord {
+    /// Items put, or taken, since the ring was made.
+    position: AtomicU64,
+    /// Who holds the end; 0: nobody.
+    owner: AtomicU32,
+    reserved: AtomicU32,
+}
+
+/// What precedes the slots.
+#[repr(C, align(128))]
+pub(in crate::queue) struct SpscHead {
+    capacity: AtomicU64,
+    closed: AtomicU32,
+    reserved: AtomicU32,
+    not_empty: Line,
+    not_full: Line,
+    producer: EndWord,
+    consumer: EndWord,
+}
+
+// SAFETY: (S6) words and atomics only, all-zero is valid; positions are checked against each other before they count slots.
+unsafe impl Word for SpscHead {}
+
+documented_layout!(SpscHead { capacity, closed, reserved, not_empty, not_full, producer, consumer });
+
+#[cfg(test)]
+mod end_layout {
+    use super::EndWord;
+    documented_layout!(EndWord { position, owner, reserved });
+}
+
+/// Which end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Role {
+    Producer,
+    Consumer,
+}
+
+/// An end as its holder knows it.
+#[derive(Debug)]
+pub(super) struct End {
+    role: Role,
+    /// Whose it is.
+    id: u32,
+    /// The position of this end.
+    mine: u64,
+    /// The position of the other end as it was last seen.
+    theirs: u64,
+    /// The slot of `mine`.
+    slot: usize,
+}
+
+/// Bytes of the body for `capacity` items of type `T`.
+pub(super) fn body_bytes<T: Plain>(capacity: u64) -> Result<usize, PlanFault> {
+    let fault = |what, found, expected: String| Err(PlanFault { what, found, expected });
+    if size_of::<T>() == 0 {
+        return fault("bytes per item", 0, "an item has at least one byte".into());
+    }
+    if align_of::<T>() > 64 {
+        return fault("bytes of alignment", align_of::<T>() as u64, "at most 64".into());
+    }
+    if !(1..=MAX_CAPACITY).contains(&capacity) {
+        return fault("slots", capacity, format!("1 to {MAX_CAPACITY}"));
+    }
+    let total = size_of::<T>()
+        .checked_mul(capacity as usize)
+        .and_then(|slots| slots.checked_add(size_of::<SpscHead>()))
+        .filter(|&total| total <= isize::MAX as usize);
+    match total {
+        Some(total) => Ok(total),
+        None => fault("slots", capacity, "less than the address space holds".into()),
+    }
+}
+
+/// A mapped ring.
+#[derive(Clone)]
+pub(in crate::queue) struct SpscRing {
+    head: Shared<SpscHead>,
+    items: Bytes,
+    attached: Attached,
+    capacity: usize,
+}
+
+impl SpscRing {
+    /// Writes the size into a body that nobody else sees.
+    pub(super) fn initialise(segment: &Arc<Segment>, capacity: u64) -> Result<()> {
+        let head = Shared::<SpscHead>::new(segment, 0)?;
+        // Relaxed: publication by `link` orders everything before it.
+        head.capacity.store(capacity, Relaxed);
+        Ok(())
+    }
+
+    /// Checks the size against the body; from here on only the checked copy is used.
+    pub(super) fn attach<T: Plain>(attached: Attached) -> Result<Self> {
+        let segment = Arc::clone(&attached.segment);
+        let head = Shared::<SpscHead>::new(&segment, 0)?;
+        // Relaxed: written before publication, and checked like any hostile number.
+        let (capacity, body) = (head.capacity.load(Relaxed), segment.body().1);
+        if !body_bytes::<T>(capacity).is_ok_and(|bytes| bytes == body) {
+            return Err(Error::NotASegment {
+                object: segment.object(),
+                what: "queue size",
+                expected: format!("a capacity that makes a body of {body} bytes"),
+                found: format!("{capacity} slots"),
+            });
+        }
+        let first = size_of::<SpscHead>();
+        let items = Bytes::new(&segment, first, body - first, align_of::<T>().max(8))?;
+        Ok(SpscRing { head, items, attached, capacity: capacity as usize })
+    }
+
+    /// The state of the ring in `segment`, for whoever inspects it.
+    pub(in crate::queue) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
+        let head = Shared::<SpscHead>::new(segment, 0)?;
+        // Relaxed: figures that are no one instant anyway.
+        let (put, taken) = (head.producer.position.load(Relaxed), head.consumer.position.load(Relaxed));
+        let capacity = head.capacity.load(Relaxed);
+        Ok(vec![
+            ("length", Fact::Number(put.saturating_sub(taken).min(capacity))),
+            ("capacity", Fact::Number(capacity)),
+            ("closed", Fact::Flag(head.closed.load(Relaxed) != 0)),
+            ("put", Fact::Number(put)),
+            ("taken", Fact::Number(taken)),
+            ("producer", Fact::participant(head.producer.owner.load(Relaxed))),
+            ("consumer", Fact::participant(head.consumer.owner.load(Relaxed))),
+        ])
+    }
+
+    pub(super) fn attached(&self) -> &Attached {
+        &self.attached
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(super) fn items(&self) -> &Bytes {
+        &self.items
+    }
+
+    pub(super) fn counts(&self) -> (u64, u64) {
+        // Relaxed: two positions read one after the other are no instant anyway. The head first, so that the tail is not less.
+        let taken = self.head.consumer.position.load(Relaxed);
+        (self.head.producer.position.load(Relaxed), taken)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        let (put, taken) = self.counts();
+        put.saturating_sub(taken).min(self.capacity as u64) as usize
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.head.closed.load(SeqCst) != 0
+    }
+
+    /// Says that nothing more will be put, or taken.
+    pub(super) fn close(&self, end: &End) {
+        if self.attached.member.me() != end.id {
+            return;
+        }
+        // SeqCst: pair ANNOUNCE. The Release in it: who sees it sees what the producer put before.
+        self.head.closed.store(1, SeqCst);
+        let host = self.attached.member.host();
+        self.head.not_empty.events.notify_all(host);
+        self.head.not_full.events.notify_all(host);
+    }
+
+    fn word(&self, role: Role) -> &EndWord {
+        match role {
+            Role::Producer => &self.head.producer,
+            Role::Consumer => &self.head.consumer,
+        }
+    }
+
+    /// What the holder of an end sleeps on.
+    pub(super) fn line(&self, role: Role) -> &Line {
+        match role {
+            Role::Producer => &self.head.not_full,
+            Role::Consumer => &self.head.not_empty,
+        }
+    }
+
+    /// Takes an end that nobody alive has.
+    pub(super) fn claim(&self, role: Role) -> Result<End> {
+        let object = || self.attached.object();
+        let id = self.attached.member.join(object, "take an end of it")?;
+        let owner = &self.word(role).owner;
+        let mut held = 0;
+        // Acquire: pair END. What the last holder did is behind whoever follows it; the dead are behind the oracle.
+        while let Err(found) = owner.compare_exchange(held, id, Acquire, Relaxed) {
+            if found != 0 && (found == id || self.attached.member.host().fate(found) != Fate::Gone) {
+                let role = if role == Role::Producer { "producer" } else { "consumer" };
+                return Err(Error::EndTaken { object: object(), role, participant: found });
+            }
+            held = found;
+        }
+        let (put, taken) =
+            (self.head.producer.position.load(Acquire), self.head.consumer.position.load(Acquire));
+        let (mine, theirs) = if role == Role::Producer { (put, taken) } else { (taken, put) };
+        let end = End { role, id, mine, theirs, slot: (mine % self.capacity as u64) as usize };
+        match self.check(put, taken) {
+            Ok(()) => Ok(end),
+            Err(error) => {
+                self.give_back(&end);
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets somebody else take the end. Without effect in a forked child.
+    pub(super) fn give_back(&self, end: &End) {
+        if self.attached.member.me() == end.id {
+            // Release: pair END. Relaxed on failure: somebody hostile has written the word.
+            let _ = self.word(end.role).owner.compare_exchange(end.id, 0, Release, Relaxed);
+        }
+    }
+
+    /// Refuses the end of another process, which a forked child has a copy of.
+    #[inline]
+    pub(super) fn check_owner(&self, end: &End) -> Result<()> {
+        if self.attached.member.me() == end.id { Ok(()) } else { Err(self.inherited(end)) }
+    }
+
+    #[cold]
+    fn inherited(&self, end: &End) -> Error {
+        let what = if end.role == Role::Producer { "producer" } else { "consumer" };
+        Error::Inherited { object: self.attached.object(), what }
+    }
+
+    fn check(&self, put: u64, taken: u64) -> Result<()> {
+        if put.wrapping_sub(taken) <= self.capacity as u64 {
+            return Ok(());
+        }
+        Err(Error::NotASegment {
+            object: self.attached.object(),
+            what: "queue positions",
+            expected: format!("at most {} apart", self.capacity),
+            found: format!("{put} put and {taken} taken"),
+        })
+    }
+
+    /// How many slots are free, at least `enough` if there are; looks at the consumer's line only if it must.
+    #[inline]
+    pub(super) fn room(&self, end: &mut End, enough: usize) -> Result<usize, NotPut> {
+        self.check_owner(end)?;
+        // Relaxed: a put beside a close of the consumer's may be before or behind it.
+        if self.head.closed.load(Relaxed) != 0 {
+            return Err(NotPut::Closed);
+        }
+        let room = self.capacity - end.mine.wrapping_sub(end.theirs) as usize;
+        if room >= enough { Ok(room) } else { self.see_room(end) }
+    }
+
+    #[inline]
+    fn see_room(&self, end: &mut End) -> Result<usize, NotPut> {
+        // SeqCst: pair ANNOUNCE. The Acquire in it is pair FREED: all reads of what lay there are over.
+        let head = self.head.consumer.position.load(SeqCst);
+        self.check(end.mine, head)?;
+        end.theirs = head;
+        match self.capacity - end.mine.wrapping_sub(head) as usize {
+            0 => Err(NotPut::Full),
+            room => Ok(room),
+        }
+    }
+
+    /// How many items are there, at least `enough` if there are; looks at the producer's line only if it must.
+    #[inline]
+    pub(super) fn available(&self, end: &mut End, enough: usize) -> Result<usize, NotTaken> {
+        self.check_owner(end)?;
+        let available = end.theirs.wrapping_sub(end.mine) as usize;
+        if available >= enough { Ok(available) } else { self.see_available(end) }
+    }
+
+    #[inline]
+    fn see_available(&self, end: &mut End) -> Result<usize, NotTaken> {
+        let look = |end: &mut End| {
+            // SeqCst: pair ANNOUNCE. The Acquire in it is pair ITEM.
+            let tail = self.head.producer.position.load(SeqCst);
+            self.check(tail, end.mine)?;
+            end.theirs = tail;
+            Ok::<_, Error>(tail.wrapping_sub(end.mine) as usize)
+        };
+        match look(end)? {
+            // Closed first, then what was put before that.
+            0 if self.is_closed() => match look(end)? {
+                0 => Err(NotTaken::Closed),
+                available => Ok(available),
+            },
+            0 => Err(NotTaken::Empty),
+            available => Ok(available),
+        }
+    }
+
+    /// Where the `at`th slot of an end from its position on lies, in slots; `at` is less than the capacity.
+    #[inline]
+    pub(super) fn slot(&self, end: &End, at: usize) -> usize {
+        let slot = end.slot + at;
+        if slot < self.capacity { slot } else { slot - self.capacity }
+    }
+
+    /// Moves an end: the commit. `count` is what `room` or `available` allowed.
+    #[inline]
+    pub(super) fn advance(&self, end: &mut End, count: usize) {
+        end.slot = self.slot(end, count);
+        end.mine = end.mine.wrapping_add(count as u64);
+        // Release: pairs ITEM and FREED.
+        self.word(end.role).position.store(end.mine, Release);
+        let other = if end.role == Role::Producer { Role::Consumer } else { Role::Producer };
+        // This load may overtake the store above on its way to the memory, by the time the store buffer takes: see `waits`.
+        self.line(other).events.notify(self.attached.member.host(), 1);
+    }
+}
