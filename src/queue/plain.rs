@@ -31,8 +31,8 @@ pub const DEFAULT_QUEUE_CAPACITY: usize = 1024;
 ///
 /// A `put` that returned is delivered exactly once, in order. Delivered means that the consumer committed: `get` commits just
 /// before it returns, so an item whose consumer dies after that counts as delivered; with [`peek`](Self::peek) an item that
-/// was not released goes to the next consumer. A producer that dies before its commit leaves nothing. No slot is ever lost, and nobody
-/// waits for the dead.
+/// was not released goes to the next consumer. A producer that dies before its commit leaves nothing. Nobody's death closes the
+/// queue. No slot is ever lost, and nobody waits for the dead.
 ///
 /// # Examples
 ///
@@ -218,6 +218,9 @@ impl<T: Plain> Queue<T> {
 
     /// Lends the next item for reading in place, waiting while the queue is empty.
     ///
+    /// Its slot is taken until the guard goes: others put and get meanwhile, but after one lap of the ring the queue is full there, though
+    /// [`len`](Self::len) no longer counts the item. Release it soon, or copy it by [`get`](Self::get).
+    ///
     /// # Errors
     ///
     /// As [`get`](Self::get).
@@ -267,7 +270,8 @@ impl<T: Plain> Queue<T> {
         self.ring.is_closed()
     }
 
-    /// Number of items, those being written in place included. A hint: it may change at once.
+    /// Number of items that nobody has taken: those being written in place and those given back count, those being read in place
+    /// do not. A hint: it may change at once.
     pub fn len(&self) -> usize {
         self.ring.len() as usize
     }
@@ -277,9 +281,9 @@ impl<T: Plain> Queue<T> {
         self.len() == 0
     }
 
-    /// Whether no slot is free. A hint.
+    /// Whether a [`put`](Self::put) would wait: the next slot holds an item, or one that is still read in place. A hint.
     pub fn is_full(&self) -> bool {
-        self.len() >= self.capacity()
+        self.ring.is_full()
     }
 
     /// Number of slots.

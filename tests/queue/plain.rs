@@ -172,3 +172,22 @@ fn every_item_of_many_processes_arrives_once_and_in_order() {
         assert!(matches!(queue.try_get(), Err(GetError::Empty)));
     });
 }
+
+#[test]
+fn an_item_that_is_read_in_place_fills_the_queue_after_one_lap() {
+    let queue = Queue::anonymous(3).unwrap();
+    queue.put(0u32).unwrap();
+    let held = queue.peek().unwrap();
+    assert!(queue.is_empty() && !queue.is_full());
+    for item in 1..3 {
+        queue.put(item).unwrap();
+        assert_eq!(queue.get().unwrap(), item);
+    }
+    assert!(queue.is_empty() && queue.is_full(), "the next slot is the one that is read");
+    assert!(matches!(queue.try_put(3), Err(PutError::Full(3))));
+    drop(held);
+    assert_eq!(queue.len(), 1, "given back");
+    assert_eq!(queue.get().unwrap(), 0);
+    assert!(queue.is_empty() && !queue.is_full());
+    queue.put(3).unwrap();
+}

@@ -23,7 +23,7 @@ use std::time::Duration;
 use super::stamp::{Stamp, StampWord, State};
 use crate::atomic::{AtomicU32, AtomicU64, Ordering::*};
 use crate::error::{Error, Result};
-use crate::participant::{Attached, Fact, PlanFault, RawFacts};
+use crate::participant::{Attached, Fact, ParticipantId, PlanFault, RawFacts};
 use crate::shm::segment::Segment;
 use crate::shm::view::{Bytes, Shared, SharedSlice, Word};
 use crate::sync::{Entry, EventCount, LockWord, Owner, Parts};
@@ -38,6 +38,9 @@ const HIGH_WATER_EVERY: u64 = 64;
 
 /// The most slots a ring can have.
 pub(in crate::queue) const MAX_CAPACITY: u64 = 1 << 28;
+
+/// How many slots an inspector looks at for those who hold them in place.
+const MOST_SHOWN: u64 = 1 << 16;
 
 /// One side of the ring, on a line of its own.
 #[repr(C, align(64))]
@@ -227,7 +230,7 @@ impl Ring {
         // Relaxed: figures that are no one instant anyway.
         let (put, taken) = (head.put.position.load(Relaxed), head.take.position.load(Relaxed));
         let capacity = head.capacity.load(Relaxed);
-        Ok(vec![
+        let mut facts = vec![
             ("length", Fact::Number(put.saturating_sub(taken).min(capacity))),
             ("capacity", Fact::Number(capacity)),
             ("closed", Fact::Flag(head.closed.load(Relaxed) != 0)),
@@ -236,7 +239,34 @@ impl Ring {
             ("high_water", Fact::Number(head.put.high_water.load(Relaxed))),
             ("put_side", Fact::Part(head.put.lock.facts())),
             ("take_side", Fact::Part(head.take.lock.facts())),
-        ])
+        ];
+        let header = segment.header();
+        let layout = Layout::new(capacity, header.type_size as usize, header.type_align as usize);
+        if let Ok(layout) = layout
+            && layout.total == segment.body().1
+        {
+            facts.push(("in_place", Fact::List(Self::in_place(segment, &layout)?)));
+        }
+        Ok(facts)
+    }
+
+    /// Who holds slots for writing or reading in place, as far as a quick look tells.
+    fn in_place(segment: &Arc<Segment>, layout: &Layout) -> Result<Vec<Fact<ParticipantId>>> {
+        let stamps = Self::stamps(segment, layout)?;
+        let slots = (0..layout.capacity.min(MOST_SHOWN)).map(|slot| {
+            let stamp = stamps[slot as usize * (layout.stride / 8)].load();
+            let action = match stamp.state()? {
+                State::Reserved => "writes",
+                State::Taken => "reads",
+                _ => return None,
+            };
+            Some(Fact::Part(vec![
+                ("participant", Fact::participant(stamp.id())),
+                ("does", Fact::Text(action.into())),
+                ("slot", Fact::Number(slot)),
+            ]))
+        });
+        Ok(slots.flatten().take(64).collect())
     }
 
     pub(in crate::queue) fn attached(&self) -> &Attached {
@@ -247,11 +277,32 @@ impl Ring {
         self.layout.capacity
     }
 
-    /// Items that are in the ring or held in place. A hint: it may change at once.
+    /// Items that nobody has taken, those given back included. A hint: it may change at once.
     pub(in crate::queue) fn len(&self) -> u64 {
         // Relaxed: two positions read one after the other are no instant anyway.
         let head = self.head.take.position.load(Relaxed);
-        self.head.put.position.load(Relaxed).saturating_sub(head).min(self.layout.capacity)
+        let ahead = self.head.put.position.load(Relaxed).saturating_sub(head);
+        (ahead + self.given_back()).min(self.layout.capacity)
+    }
+
+    /// Items behind the head that were given back by who read them in place, or are a dead reader's that somebody noticed.
+    fn given_back(&self) -> u64 {
+        // Relaxed: as in `len`.
+        if self.head.take.returned.load(Relaxed) == 0 {
+            return 0;
+        }
+        let stamp = |slot| self.stamps[slot as usize * (self.layout.stride / 8)].load();
+        (0..self.layout.capacity).filter(|&slot| stamp(slot).state() == Some(State::Returned)).count() as u64
+    }
+
+    /// Whether the next item has no slot: the ring has as many items as slots, or somebody still reads in place what lay there a
+    /// lap ago. A hint.
+    pub(in crate::queue) fn is_full(&self) -> bool {
+        // Acquire: a tail that is seen is one whose stamps are seen.
+        let tail = self.head.put.position.load(Acquire);
+        let free = self.stamp(tail).load().is(State::Empty, tail);
+        // A tail that moved meanwhile had room.
+        !free && self.head.put.position.load(Acquire) == tail
     }
 
     /// The most items that were ever in the ring.
