@@ -253,6 +253,16 @@ pub enum Error {
         /// How many participants it can have at once.
         capacity: u32,
     },
+    /// A space whose participants' ids are all used up: each slot has some 200,000, and none is given twice.
+    #[error(
+        "space '{space}' has no ids left: each of its {capacity} slots has been used as often as can be; end its users and remove its .registry, or make a space with more participants"
+    )]
+    SpaceWornOut {
+        /// The space.
+        space: String,
+        /// How many slots it has.
+        capacity: u32,
+    },
     /// As many waiters as the object has room for.
     #[error(
         "'{object}' has {limit} waiters, and room for no more: let fewer wait at once, or make it with more room"

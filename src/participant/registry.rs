@@ -161,9 +161,16 @@ impl Registry {
             .filter(|&slot| self.slots[slot as usize].generation.load(Ordering::Relaxed) < LAST_GENERATION)
     }
 
-    /// Enters the calling process into `slot`, whose byte it has locked, and gives it a new id.
-    pub(crate) fn enter(&self, slot: u32, info: &ProcessInfo) -> ParticipantId {
+    /// Enters the calling process into `slot`, whose byte it has locked, and gives it a new id; `None` if the slot has none left,
+    /// because somebody got the last one since it was a candidate.
+    pub(crate) fn enter(&self, slot: u32, info: &ProcessInfo) -> Option<ParticipantId> {
         let entry = &self.slots[slot as usize];
+        // Only the holder of the byte writes the generation, so load and store need not be one step. A death in between
+        // leaves the old generation, whose id is dead: the byte is free again.
+        let used = entry.generation.load(Ordering::Relaxed);
+        if used >= LAST_GENERATION {
+            return None;
+        }
         // Relaxed: for display; who sees the new generation (Release below) sees them.
         entry.pid.store(info.pid, Ordering::Relaxed);
         entry.uid.store(info.uid, Ordering::Relaxed);
@@ -174,14 +181,12 @@ impl Registry {
             word.copy_from_slice(bytes);
             part.store(u64::from_ne_bytes(word), Ordering::Relaxed);
         }
-        // Only the holder of the byte writes the generation, so load and store need not be one step. A death in between
-        // leaves the old generation, whose id is dead: the byte is free again.
-        // Checked like any hostile number: a slot is no candidate whose last generation is `LAST_GENERATION`.
+        // Checked like any hostile number.
         let before = self.head.before.load(Ordering::Relaxed) % BEFORE;
-        let generation = (entry.generation.load(Ordering::Relaxed) % LAST_GENERATION).max(before) + 1;
+        let generation = used.max(before) + 1;
         entry.generation.store(generation, Ordering::Release);
         self.head.hint.store((slot + 1) % self.capacity(), Ordering::Relaxed);
-        ParticipantId::new(slot, generation)
+        Some(ParticipantId::new(slot, generation))
     }
 
     /// Whether `id` can be the current user of its slot: its generation is the slot's, and it ever existed.

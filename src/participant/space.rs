@@ -177,7 +177,7 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// [`Error::SpaceFull`], [`Error::LocksUnsupported`], or an I/O error of the registry.
+    /// [`Error::SpaceFull`], [`Error::SpaceWornOut`], [`Error::LocksUnsupported`], or an I/O error of the registry.
     pub fn join(&self) -> Result<ParticipantId> {
         self.0.join()
     }
@@ -360,15 +360,14 @@ impl Inner {
             },
             _ => explain_space(&self.site.space, path, source),
         };
-        let taken =
-            Seat::take(path, self.registry.segment().file_id(), self.registry.candidates()).map_err(fail)?;
-        let Some(taken) = taken else {
-            return Err(Error::SpaceFull {
-                space: self.site.space.to_string(),
-                capacity: self.registry.capacity(),
-            });
+        let info = ProcessInfo::of_self();
+        let (taken, id) = loop {
+            let taken = Seat::take(path, self.registry_id(), self.registry.candidates()).map_err(fail)?;
+            let taken = taken.ok_or_else(|| self.no_seat())?;
+            if let Some(id) = self.registry.enter(taken.slot(), &info) {
+                break (taken, id);
+            }
         };
-        let id = self.registry.enter(taken.slot(), &ProcessInfo::of_self());
         // The self-test: if my own byte does not read as held, nobody's death could be noticed.
         self.prober.restore().map_err(fail)?;
         if self.prober.probe(id.slot()).map_err(fail)? != Held::Yes {
@@ -380,6 +379,15 @@ impl Inner {
         *seat = Some(taken);
         self.identity.set(id.to_bits());
         Ok(id)
+    }
+
+    #[cold]
+    fn no_seat(&self) -> Error {
+        let (space, capacity) = (self.site.space.to_string(), self.registry.capacity());
+        if self.registry.candidates().next().is_none() {
+            return Error::SpaceWornOut { space, capacity };
+        }
+        Error::SpaceFull { space, capacity }
     }
 
     /// Whether the byte of `slot` reads as free on a prober that is known to work.

@@ -109,3 +109,19 @@ fn spaces_that_are_gone_keep_no_descriptors() {
     };
     Child::fork(work).wait(SOON).unwrap();
 }
+
+#[test]
+fn a_space_without_ids_says_so_and_gives_none_twice() {
+    const LAST: u32 = (1 << 18) - 1;
+    let dir = Dir::unmade();
+    let space = Space::at(dir.path()).participants(2).open_or_create().unwrap();
+    let registry = fs::File::options().write(true).open(dir.path().join(".registry")).unwrap();
+    for slot in 0..2 {
+        let at = 256 + 64 + slot * 64;
+        std::os::unix::fs::FileExt::write_all_at(&registry, &(LAST - 1).to_ne_bytes(), at).unwrap();
+    }
+    for _ in 0..2 {
+        Child::fork(|| assert_eq!(space.join().unwrap().generation(), LAST)).wait(SOON).unwrap();
+    }
+    refused!(space.join(), Error::SpaceWornOut { capacity: 2, .. }, "no ids left", ".registry");
+}
