@@ -408,6 +408,16 @@ pub enum Error {
         /// How many.
         count: u64,
     },
+    /// Somebody has this end of a pipe already.
+    #[error(
+        "somebody has this end of '{object}' (participant {holder:#x}): take the other one, or make another pipe"
+    )]
+    EndTaken {
+        /// Space and name.
+        object: String,
+        /// Who has it.
+        holder: u32,
+    },
     /// More tasks were said to be done than were taken.
     #[error(
         "no task of '{object}' that this process took without a guard is unfinished: call task_done once for each detached task"

@@ -29,6 +29,7 @@
 //! | raw bytes, or another program's segment | [`SharedMemory`], [`AdoptedMemory`], [`ShareableList`] |
 //! | work, messages | [`Queue`]; of any length: [`BytesQueue`]; of any type: [`CodecQueue`]; with two ends and no lock: [`SpscQueue`] |
 //! | work to be waited for | [`JoinableQueue`] |
+//! | questions and answers between two | [`Pipe`] |
 //! | news, to everybody | [`Broadcast`] |
 //! | a turn | [`Lock`], [`LockArray`]; with C programs: `PosixLock` (feature `posix-lock`); [`RLock`] for who may come again; [`RwLock`] for many readers |
 //! | so many turns at once | [`Semaphore`], [`BoundedSemaphore`] |
@@ -147,6 +148,7 @@ pub use queue::{Broadcast, BroadcastInit, RecvError, Subscriber};
 pub use queue::{BytesQueue, BytesReservation, DEFAULT_BYTES_CAPACITY, PeekedBytes};
 pub use queue::{Codec, CodecFault, CodecQueue, PeekedItem};
 pub use queue::{Consumer, PeekedChunk, Producer, ReservedChunk, SpscQueue};
+pub use queue::{DEFAULT_PIPE_CAPACITY, Pipe, PipeEnd, PipeEndHandle, PipeError};
 pub use queue::{DEFAULT_QUEUE_CAPACITY, GetError, Peeked, PutError, Queue, Reservation};
 pub use queue::{JoinableInit, JoinableQueue, Task, Unfinished};
 #[cfg(feature = "postcard")]

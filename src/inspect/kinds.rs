@@ -37,6 +37,7 @@ pub(super) fn describer(kind: Kind) -> Option<Describe> {
         Kind::Once => Some(Once::describe),
         Kind::Event => Some(Event::describe),
         Kind::Queue | Kind::JoinableQueue => Some(crate::queue::describe_queue),
+        Kind::Pipe => Some(crate::queue::describe_pipe),
         Kind::Broadcast => Some(crate::queue::describe_broadcast),
         Kind::SpscQueue => Some(crate::queue::describe_spsc_queue),
         Kind::BytesQueue | Kind::CodecQueue => Some(crate::queue::describe_bytes_queue),

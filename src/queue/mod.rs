@@ -14,6 +14,7 @@
 //! | [`frames`] | a ring of pieces of any length; knows bytes only |
 //! | [`bytes`] | `BytesQueue` and its in-place guards |
 //! | [`spsc`] | `SpscQueue<T>`: one producer, one consumer, no lock |
+//! | [`pipe`] | `Pipe`: two rings, two ends |
 //! | [`codec`] | `CodecQueue<T, C>`: a queue of bytes with a codec |
 
 mod broadcast;
@@ -23,6 +24,7 @@ mod error;
 mod frames;
 mod guards;
 mod joinable;
+mod pipe;
 mod plain;
 mod pollable;
 mod ready;
@@ -66,7 +68,13 @@ pub use codec::{Codec, CodecFault, CodecQueue, PeekedItem};
 pub use codec::{Postcard, PostcardQueue};
 pub use error::{GetError, PutError};
 pub use guards::{Peeked, Reservation};
+/// The state of the pipe in `segment`, for whoever inspects it.
+pub(crate) fn describe_pipe(segment: &Arc<Segment>) -> Result<RawFacts> {
+    pipe::describe(segment)
+}
+
 pub use joinable::{JoinableInit, JoinableQueue, Task};
+pub use pipe::{DEFAULT_PIPE_CAPACITY, Pipe, PipeEnd, PipeEndHandle, PipeError};
 pub use plain::{DEFAULT_QUEUE_CAPACITY, Queue};
 pub use ring::Unfinished;
 pub use spsc::{Consumer, PeekedChunk, Producer, ReservedChunk, SpscQueue};

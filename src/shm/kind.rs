@@ -84,6 +84,8 @@ kinds! {
     Broadcast = 24, "Broadcast";
     /// [`JoinableQueue`](crate::JoinableQueue).
     JoinableQueue = 25, "JoinableQueue";
+    /// [`Pipe`](crate::Pipe).
+    Pipe = 26, "Pipe";
 }
 
 impl fmt::Display for Kind {

@@ -31,6 +31,7 @@ mod joinable;
 mod latch;
 mod lock;
 mod once;
+mod pipe;
 mod queue;
 mod rlock;
 mod rwlock;

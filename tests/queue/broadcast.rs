@@ -175,6 +175,28 @@ fn a_forked_copy_is_a_subscriber_of_its_own() {
 }
 
 #[test]
+fn a_forked_copy_that_comes_late_is_waited_for_from_where_it_is() {
+    use std::sync::atomic::Ordering::SeqCst;
+    watchdog(PATIENCE, || {
+        let news = Broadcast::anonymous(BroadcastInit::new(4).wait_for_subscribers(4)).unwrap();
+        let (mut mine, page) = (news.subscribe().unwrap(), Page::new(4096));
+        news.publish_many(&[0u64, 1, 2, 3]).unwrap();
+        let late = Child::fork(|| {
+            while page.u64s()[0].load(SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            assert!(matches!(mine.recv(), Err(RecvError::Missed(1))));
+            assert!(matches!(news.try_publish(9), Err(PutError::Full(9))), "it has not received 1 yet");
+            assert_eq!(mine.try_iter().collect::<Vec<_>>(), [1, 2, 3, 4]);
+        });
+        assert_eq!(all(&mut mine), [0, 1, 2, 3]);
+        news.publish(4).unwrap();
+        page.u64s()[0].store(1, SeqCst);
+        late.wait(PATIENCE).unwrap();
+    });
+}
+
+#[test]
 fn what_many_publish_many_receive_whole_and_in_order() {
     const EACH: u64 = 10_000;
     watchdog(PATIENCE, || {

@@ -7,6 +7,7 @@ mod bytes;
 mod codec;
 mod hostile;
 mod joinable;
+mod pipe;
 mod plain;
 mod pollable;
 mod spsc;

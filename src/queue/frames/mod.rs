@@ -150,7 +150,12 @@ pub(in crate::queue) struct HeldFrame {
 impl FrameRing {
     /// Writes the size into a body that nobody else sees.
     pub(in crate::queue) fn initialise(segment: &Arc<Segment>, capacity: u64) -> Result<()> {
-        let head = Shared::<FrameRingHead>::new(segment, 0)?;
+        Self::initialise_at(segment, 0, capacity)
+    }
+
+    /// As `initialise`, for a ring that begins at `at` of the body.
+    pub(in crate::queue) fn initialise_at(segment: &Arc<Segment>, at: usize, capacity: u64) -> Result<()> {
+        let head = Shared::<FrameRingHead>::new(segment, at)?;
         // Relaxed: publication by `link` orders everything before it.
         head.capacity.store(capacity, Relaxed);
         Ok(())
@@ -158,11 +163,17 @@ impl FrameRing {
 
     /// Checks the size against the body; from here on only the checked copy is used.
     pub(in crate::queue) fn attach(attached: Attached) -> Result<Self> {
+        let body = attached.segment.body().1;
+        Self::attach_at(attached, 0, body)
+    }
+
+    /// As `attach`, for a ring of `body` bytes, its head included, that begins at `at` of the body.
+    pub(in crate::queue) fn attach_at(attached: Attached, at: usize, body: usize) -> Result<Self> {
         let segment = Arc::clone(&attached.segment);
-        let head = Shared::<FrameRingHead>::new(&segment, 0)?;
+        let head = Shared::<FrameRingHead>::new(&segment, at)?;
         // Relaxed: written before publication, and checked like any hostile number.
         let capacity = head.capacity.load(Relaxed);
-        let body = segment.body().1 as u64;
+        let body = body as u64;
         if !body_bytes(capacity).is_ok_and(|bytes| bytes == body) {
             return Err(Error::NotASegment {
                 object: segment.object(),
@@ -171,7 +182,7 @@ impl FrameRing {
                 found: format!("a capacity of {capacity} bytes"),
             });
         }
-        let (first, size) = (size_of::<FrameRingHead>(), ring_bytes(capacity));
+        let (first, size) = (at + size_of::<FrameRingHead>(), ring_bytes(capacity));
         Ok(FrameRing {
             frames: SharedSlice::new(&segment, first, (size / UNIT) as usize)?,
             bytes: Bytes::new(&segment, first, size as usize, 8)?,
@@ -184,7 +195,12 @@ impl FrameRing {
 
     /// The state of the ring in `segment`, for whoever inspects it.
     pub(in crate::queue) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
-        let head = Shared::<FrameRingHead>::new(segment, 0)?;
+        Self::describe_at(segment, 0)
+    }
+
+    /// As `describe`, for a ring that begins at `at` of the body.
+    pub(in crate::queue) fn describe_at(segment: &Arc<Segment>, at: usize) -> Result<RawFacts> {
+        let head = Shared::<FrameRingHead>::new(segment, at)?;
         // Relaxed: figures that are no one instant anyway.
         let (put, taken) = (head.put.items.load(Relaxed), head.take.items.load(Relaxed));
         let used = head.put.position.load(Relaxed).saturating_sub(head.take.free.load(Relaxed));
