@@ -309,7 +309,7 @@ pub enum Error {
     },
     /// An end of a queue that can be held once, and is.
     #[error(
-        "'{object}' has a {role} already, participant {participant:#x}: let it go first, or use a Queue, which has many"
+        "'{object}' has a {role} already, participant {participant:#x}: let it go first, make another one, or use a Queue, which has many"
     )]
     EndTaken {
         /// Space and name.
@@ -407,16 +407,6 @@ pub enum Error {
     Missed {
         /// How many.
         count: u64,
-    },
-    /// Somebody has this end of a pipe already.
-    #[error(
-        "somebody has this end of '{object}' (participant {holder:#x}): take the other one, or make another pipe"
-    )]
-    EndTaken {
-        /// Space and name.
-        object: String,
-        /// Who has it.
-        holder: u32,
     },
     /// More tasks were said to be done than were taken.
     #[error(

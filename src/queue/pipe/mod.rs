@@ -114,7 +114,8 @@ impl Pipe {
     }
 
     fn take(&self, side: Side) -> Result<PipeEnd> {
-        let taken = |holder| Error::EndTaken { object: self.attached.object(), holder };
+        let role = if side == Side::Left { "left end" } else { "right end" };
+        let taken = |participant| Error::EndTaken { object: self.attached.object(), role, participant };
         let me = self.attached.member.join(|| self.attached.object(), "take an end of it")?;
         let end = &self.head.ends[side as usize];
         if end.is_of(me) {
