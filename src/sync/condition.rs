@@ -262,7 +262,7 @@ impl Condition {
         let host = self.attached.member.host();
         let waiters = self.waiters(host, me);
         let mut lock = guard.suspend();
-        let mut patience = Patience::new(host, &self.words.roll.watch, me, deadline);
+        let mut patience = Patience::in_line(host, &self.words.roll.watch, me, deadline);
         loop {
             let is_over = wait_in_line(&waiters, place, &mut patience, deadline, || G::holder_is_gone(&lock));
             match G::resume(lock) {

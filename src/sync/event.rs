@@ -283,7 +283,7 @@ pub(super) fn wait_for_signal<H: Host>(waiters: &Waiters<'_, H>, deadline: Deadl
     let place = waiters.register()?;
     // A set that saw no waiter left its signal before; one that comes now sees this waiter.
     waiters.sweep(false);
-    let mut patience = Patience::new(waiters.host, &waiters.roll.watch, waiters.me, deadline);
+    let mut patience = Patience::in_line(waiters.host, &waiters.roll.watch, waiters.me, deadline);
     loop {
         match waiters.wait(place, &mut patience, deadline) {
             Round::Again => {}

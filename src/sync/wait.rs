@@ -41,6 +41,8 @@ pub(crate) struct Patience<'a, H: Host> {
     watch: Option<&'a AtomicU32>,
     me: u32,
     on_watch: bool,
+    /// Whether to take the watch from a living waiter, once.
+    relieves: bool,
     deadline: Deadline,
     backoff: Backoff,
     slice_ns: u64,
@@ -51,6 +53,14 @@ impl<'a, H: Host> Patience<'a, H> {
     /// A waiter that has not waited yet.
     pub(crate) fn new(host: &'a H, watch: &'a AtomicU32, me: u32, deadline: Deadline) -> Self {
         Self::with(host, Some(watch), me, deadline)
+    }
+
+    /// A waiter at the end of a line that has not waited yet. The last one in the line is on watch: those at its head are granted
+    /// next, and it is their deaths that the others must notice.
+    pub(crate) fn in_line(host: &'a H, watch: &'a AtomicU32, me: u32, deadline: Deadline) -> Self {
+        let mut patience = Self::with(host, Some(watch), me, deadline);
+        patience.relieves = true;
+        patience
     }
 
     /// A waiter that nobody's death concerns: it never goes on watch.
@@ -64,6 +74,7 @@ impl<'a, H: Host> Patience<'a, H> {
             watch,
             me,
             on_watch: false,
+            relieves: false,
             deadline,
             backoff: Backoff::new(),
             slice_ns: FIRST_SLICE_NS,
@@ -138,7 +149,9 @@ impl<'a, H: Host> Patience<'a, H> {
         if self.on_watch {
             self.on_watch = now == self.me;
         }
-        if !self.on_watch && (now == 0 || (now != self.me && self.host.fate(now) == Fate::Gone)) {
+        let relieves = std::mem::take(&mut self.relieves);
+        if !self.on_watch && (now == 0 || (now != self.me && (relieves || self.host.fate(now) == Fate::Gone)))
+        {
             let taken = watch.compare_exchange(now, self.me, Ordering::Relaxed, Ordering::Relaxed);
             self.on_watch = taken.is_ok();
         }
@@ -151,5 +164,52 @@ impl<H: Host> Drop for Patience<'_, H> {
             // Relaxed: as in `go_on_watch`. A failure means that somebody took the watch from us.
             let _ = watch.compare_exchange(self.me, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Everybody lives, and sleeps no time.
+    struct Everybody;
+
+    impl Host for Everybody {
+        fn fate(&self, _: u32) -> Fate {
+            Fate::Alive
+        }
+
+        fn wait(&self, _: &impl Futex, _: u32, _: Deadline, _: u64) {}
+
+        fn wake(&self, _: &impl Futex, _: u32) -> u32 {
+            0
+        }
+    }
+
+    #[test]
+    fn the_first_waiter_of_a_holder_is_on_watch() {
+        let (watch, word) = (AtomicU32::new(0), AtomicU32::new(7));
+        let mut first = Patience::new(&Everybody, &watch, 1, Deadline::Never);
+        let mut second = Patience::new(&Everybody, &watch, 2, Deadline::Never);
+        assert!(first.rest(&word, 7) && second.rest(&word, 7));
+        assert!(first.is_on_watch() && !second.is_on_watch());
+        drop(first);
+        assert!(second.rest(&word, 7) && second.is_on_watch());
+    }
+
+    #[test]
+    fn the_last_waiter_in_a_line_is_on_watch() {
+        let (watch, word) = (AtomicU32::new(0), AtomicU32::new(7));
+        let mut first = Patience::in_line(&Everybody, &watch, 1, Deadline::Never);
+        assert!(first.rest(&word, 7) && first.is_on_watch());
+        let mut second = Patience::in_line(&Everybody, &watch, 2, Deadline::Never);
+        assert!(second.rest(&word, 7) && second.is_on_watch());
+        // It does not fight for it.
+        assert!(first.rest(&word, 7) && !first.is_on_watch());
+        assert!(second.rest(&word, 7) && second.is_on_watch());
+        drop(second);
+        assert!(first.rest(&word, 7) && first.is_on_watch());
+        drop(first);
+        assert_eq!(watch.load(Ordering::Relaxed), 0);
     }
 }

@@ -212,6 +212,10 @@ impl Conductor<'_> {
         let turns = |row| board.get(row, Cell::Turns);
         let before: Vec<u64> = (0..self.crew.len()).map(turns).collect::<procshare::Result<_>>()?;
         self.crew.wait_until("in the calm, every contender does a turn", HANG, |_| {
+            if board.sum(Cell::Violations)? > 0 {
+                // Whoever found something broken may never get on again.
+                return Ok(true);
+            }
             for (row, &before) in before.iter().enumerate() {
                 if turns(row)? == before {
                     return Ok(false);

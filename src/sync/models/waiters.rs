@@ -37,7 +37,7 @@ impl List {
 
     fn wait(&self, me: &Participant, place: Place) {
         let waiters = self.of(me);
-        let mut patience = Patience::new(me, &self.roll.watch, me.owner().id(), Deadline::Never);
+        let mut patience = Patience::in_line(me, &self.roll.watch, me.owner().id(), Deadline::Never);
         while waiters.wait(place, &mut patience, Deadline::Never) != Round::Granted {}
     }
 

@@ -20,7 +20,8 @@
 //! # Waking
 //!
 //! Whoever grants wakes one waiter, the oldest that is granted and asleep; each waiter that leaves its place wakes the next.
-//! So a hundred who were granted at once do not fight for one lock. Who is woken and dies, or is stopped, delays the next by a slice.
+//! So a hundred who were granted at once do not fight for one lock. Who is woken and dies, or is stopped, delays the next by a
+//! slice: a short one, since the last in the line is on watch.
 //!
 //! # Orderings
 //!

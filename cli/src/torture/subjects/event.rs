@@ -104,7 +104,7 @@ impl Subject for EventSubject {
         Ok(())
     }
 
-    fn check(&self, _calm: &Calm<'_>) -> Turn {
+    fn check(&self, calm: &Calm<'_>) -> Turn {
         let (passed, taken) = (self.ledger.get(PASSED)?, self.ledger.get(TAKEN)?);
         if taken > passed {
             broken!("the baton was taken {taken} times, and passed {passed} times");
@@ -118,6 +118,14 @@ impl Subject for EventSubject {
         self.gate.clear()?;
         if self.gate.is_set() || self.gate.try_wait()? {
             broken!("a cleared event is set");
+        }
+        // What the dead were granted and did not take comes to the next, one by one.
+        let mut inherited = 0;
+        while self.baton.try_wait()? {
+            inherited += 1;
+            if inherited > 1 + calm.fresh_deaths {
+                broken!("{inherited} signals are left, of one and {} dead", calm.fresh_deaths);
+            }
         }
         self.baton.set()?;
         if !self.baton.try_wait()? || self.baton.try_wait()? {
