@@ -159,7 +159,6 @@ impl ProcessBuilder {
     }
 
     /// Calls `then` when the process has ended; it must not block.
-    #[allow(dead_code, reason = "for those who look after many")]
     pub(super) fn on_end(mut self, then: OnEnd) -> Self {
         self.on_end = Some(then);
         self

@@ -154,6 +154,18 @@ pub enum TaskError {
         /// The process.
         pid: u32,
     },
+    /// The task was taken back, or its pool was ended, before it was done.
+    #[error("the task was cancelled before it was done")]
+    Cancelled,
+    /// The pool is closed: nothing can be submitted any more.
+    #[error("the pool is closed: submit before `close`, or make another pool")]
+    Closed,
+    /// The pool ended, because its workers cannot be initialised.
+    #[error("the workers of the pool cannot be initialised: {reason}")]
+    InitialiserFailed {
+        /// What the initialiser says.
+        reason: String,
+    },
     /// The system failed.
     #[error("could not {action}: {reason}")]
     System {

@@ -1,4 +1,5 @@
-//! Work in other processes: [`task`](macro@crate::task)s that run in a process of their own, in a [`Process`].
+//! Work in other processes: [`task`](macro@crate::task)s that run in a process of their own, in a [`Process`],
+//! or one after the other in the workers of a [`Pool`] or an [`Executor`].
 //!
 //! A task is a function with an attribute. Nothing needs to be called in `main`: a process that was started for a task runs it
 //! before `main`, and ends. That works in programs, examples, tests and benches, in programs with many threads, and after the
@@ -29,15 +30,19 @@
 //! | `builder`, `handle` | starting, and what one has then |
 //! | `keeper` | the thread that starts all children and notices their ends |
 //! | `child` | the other side |
+//! | `pool` | a [`Pool`] of workers |
+//! | `executor` | tasks as futures: an [`Executor`] |
 //! | `current` | who am I, who started me, whom did I start |
 
 mod builder;
 mod child;
 mod current;
 mod error;
+mod executor;
 mod handle;
 mod keeper;
 mod order;
+mod pool;
 mod registry;
 mod task;
 
@@ -45,7 +50,9 @@ pub use builder::{ProcessBuilder, Stdin};
 pub use current::{ActiveChild, CurrentProcess, ParentProcess};
 pub use current::{active_children, cpu_count, current_process, parent_process};
 pub use error::{Exit, Failure, StartError, TaskError};
+pub use executor::{Executor, WaitFor, as_completed, wait};
 pub use handle::Process;
+pub use pool::{Initialised, Job, OneParameter, Outcomes, Pool, PoolBuilder, Progress};
 pub use task::{Argument, Arguments, Task};
 
 pub use crate::sys::children::Sentinel;

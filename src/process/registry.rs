@@ -36,6 +36,12 @@ pub(super) fn find(name: &str, signature: &str) -> Option<&'static Entry> {
     TASKS.iter().find(|entry| entry.name == name && entry.signature == signature)
 }
 
+/// The place of a task in the list, the same in every process of this build.
+pub(super) fn index_of(entry: &'static Entry) -> u32 {
+    let place = TASKS.iter().position(|known| std::ptr::eq(known, entry));
+    place.map_or(u32::MAX, |place| place as u32)
+}
+
 /// FNV-1a, with lengths: it need not resist anybody.
 struct Hash(u64);
 

@@ -5,5 +5,8 @@
 mod arguments;
 mod builder;
 mod ends;
+mod executor;
+mod pool;
+mod pool_deaths;
 mod starts;
 mod support;

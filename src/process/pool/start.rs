@@ -1,0 +1,147 @@
+//! How workers are started.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::crew::Worker;
+use super::engine::{Effects, Engine, Phase};
+use super::message::Sender;
+use super::router;
+use super::worker::{Plan, pool_worker};
+use crate::participant::{Kept, Space, pinning};
+use crate::process::builder::ProcessBuilder;
+use crate::process::error::TaskError;
+use crate::queue::BytesQueue;
+
+/// Bytes of a worker's queue: two chunks and more.
+const TASK_BYTES: usize = 128 * 1024;
+/// The pause after a start that failed; the next one is longer.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What all workers of a pool have in common.
+pub(super) struct Recipe {
+    pub(super) name: String,
+    pub(super) space: Space,
+    pub(super) initialiser: Option<Initialiser>,
+}
+
+/// What each worker does first.
+pub(super) struct Initialiser {
+    pub(super) task: u32,
+    pub(super) args: Vec<u8>,
+    /// Tells from the output whether it went well.
+    pub(super) check: fn(&[u8]) -> Result<(), String>,
+    pub(super) _pins: Vec<Kept>,
+}
+
+/// What an initialiser returns: nothing, or whether it went well.
+pub trait Initialised {
+    /// What went wrong.
+    fn complaint(self) -> Option<String>;
+}
+
+impl Initialised for () {
+    fn complaint(self) -> Option<String> {
+        None
+    }
+}
+
+impl<E: std::fmt::Display> Initialised for Result<(), E> {
+    fn complaint(self) -> Option<String> {
+        self.err().map(|error| error.to_string())
+    }
+}
+
+impl Recipe {
+    /// Whether the initialiser's output says that it went well.
+    pub(super) fn check(&self, output: &[u8]) -> Result<(), String> {
+        self.initialiser.as_ref().map_or(Ok(()), |initialiser| (initialiser.check)(output))
+    }
+}
+
+/// Starts the worker `sender` in its place.
+pub(super) fn now(engine: &Arc<Engine>, sender: Sender) -> Result<(), TaskError> {
+    let worker = worker(engine, sender);
+    let mut state = engine.lock();
+    let mut effects = Effects::default();
+    let result = match worker {
+        Ok(worker) => {
+            if matches!(state.phase, Phase::Ending(_)) {
+                let _ = worker.process.kill();
+            }
+            for part in state.crew.fill(sender, Some(worker)) {
+                router::hear(engine, &mut state, &part, &mut effects);
+            }
+            engine.pump(&mut state, &mut effects);
+            Ok(())
+        }
+        Err(error) => {
+            state.crew.fill(sender, None);
+            effects.worker_ended();
+            Err(error)
+        }
+    };
+    engine.finish(state, effects);
+    // It may have ended, or reported, before it had its place.
+    engine.look_around();
+    result
+}
+
+/// Starts the worker `sender` in its place, on a thread of its own; if that fails again and again, the pool ends.
+pub(super) fn later(engine: &Arc<Engine>, sender: Sender) {
+    let running = Arc::clone(engine);
+    let thread = std::thread::Builder::new().name("procshare pool start".into());
+    let spawned = thread.spawn(move || {
+        let mut sender = sender;
+        while let Err(error) = now(&running, sender) {
+            let mut state = running.lock();
+            let mut effects = Effects::default();
+            let failures = state.count_false_start();
+            if state.starts_in_vain() {
+                running.give_up(&mut state, error, &mut effects);
+            }
+            let again = state.needs_workers().then(|| state.crew.reserve(sender.worker));
+            running.finish(state, effects);
+            match again {
+                Some(next) => sender = next,
+                None => return running.look_around(),
+            }
+            std::thread::sleep(PAUSE * failures);
+        }
+    });
+    if let Err(error) = spawned {
+        let mut state = engine.lock();
+        let mut effects = Effects::default();
+        state.crew.fill(sender, None);
+        let error = TaskError::System { action: "start a thread", reason: error.to_string() };
+        engine.give_up(&mut state, error, &mut effects);
+        engine.finish(state, effects);
+    }
+}
+
+fn worker(engine: &Arc<Engine>, sender: Sender) -> Result<Worker, TaskError> {
+    let failed = |error: crate::Error| TaskError::System {
+        action: "make the queue of a worker",
+        reason: error.to_string(),
+    };
+    let recipe = &engine.recipe;
+    let tasks = BytesQueue::builder().space(&recipe.space).anonymous(TASK_BYTES).map_err(failed)?;
+    let (plan, _pins) = pinning(|| Plan {
+        worker: sender.worker,
+        generation: sender.generation,
+        tasks: tasks.handle(),
+        reports: engine.reports.handle(),
+        running: engine.running.handle(),
+        initialiser: recipe.initialiser.as_ref().map(|init| (init.task, init.args.clone())),
+    });
+    let watched: Weak<Engine> = Arc::downgrade(engine);
+    let look = move || {
+        if let Some(engine) = watched.upgrade() {
+            engine.look_around();
+        }
+    };
+    let builder =
+        ProcessBuilder::new().name(format!("{}-{}", recipe.name, sender.worker)).on_end(Box::new(look));
+    let process = builder.start::<pool_worker>((plan,))?;
+    Ok(Worker::new(sender.generation, process, tasks))
+}
