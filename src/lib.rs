@@ -36,7 +36,7 @@
 //! | a moment | [`Event`], [`Condition`], [`Barrier`], [`Latch`], [`Once`] |
 //! | whichever comes first | [`wait_any`] |
 //! | the end of a process | [`Space::watch`] |
-//! | a function's work | the feature `process`: `#[procshare::task]`, `process::Process` |
+//! | a function's work | the feature `process`: `#[procshare::task]`, `process::Process`, `process::Pool`, `process::Executor` |
 //! | to wait in a task, not a thread | the feature `async`: `lock_async`, `acquire_async`, `wait_async`, `get_async`, `put_async` and so on |
 //!
 //! All of them are made alike: `create(name, ..)`, `open(name)`, `open_or_create(name, ..)`, `anonymous(..)`, and a `builder()` for

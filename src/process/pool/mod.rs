@@ -241,10 +241,7 @@ impl PoolBuilder {
                 .collect();
             let died =
                 || Err(TaskError::System { action: "start a worker", reason: "its thread panicked".into() });
-            starting
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|_| died()))
-                .collect::<Result<(), TaskError>>()
+            starting.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| died()))
         })?;
         Ok(pool)
     }
@@ -314,10 +311,7 @@ impl Pool {
     pub fn map<T: OneParameter>(
         &self,
         items: impl IntoIterator<Item = impl Argument<T::Parameter>>,
-    ) -> Result<Vec<T::Output>, TaskError>
-    where
-        T: Task<Args = (<T as OneParameter>::Parameter,)>,
-    {
+    ) -> Result<Vec<T::Output>, TaskError> {
         self.try_map::<T>(items)?.into_iter().collect()
     }
 
