@@ -22,7 +22,7 @@ fn subtract(a: i64, b: i64) -> i64 {
 
 #[procshare::task]
 fn checked(n: u32) -> Result<u32, Failure> {
-    if n % 3 == 0 { Err(Failure::new(format!("{n} is no good"))) } else { Ok(n) }
+    if n.is_multiple_of(3) { Err(Failure::new(format!("{n} is no good"))) } else { Ok(n) }
 }
 
 #[procshare::task]
