@@ -47,10 +47,19 @@ pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    complain(error);
+    complain(with_causes(error));
     let wrong_name =
         matches!(error.downcast_ref::<procshare::Error>(), Some(procshare::Error::BadName { .. }));
     ExitCode::from(if wrong_name || error.is::<Usage>() { USAGE } else { PROBLEM })
+}
+
+/// The error and what it is due to, each said once: some errors name their cause themselves.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+        "" => cause,
+        said if said.contains(&cause) => text,
+        said => format!("{said}: {cause}"),
+    })
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -155,6 +164,17 @@ mod tests {
         assert_eq!(at(1_709_164_800), "2024-02-29 00:00:00 UTC");
         assert_eq!(at(4_107_542_400), "2100-03-01 00:00:00 UTC");
         assert_eq!(utc(u64::MAX), "2554-07-21 23:34:33 UTC");
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let plain = anyhow::Error::from(missing()).context("cannot tally 'x'");
+        assert_eq!(with_causes(&plain), format!("cannot tally 'x': {}", missing()));
+        let named =
+            procshare::Error::Io { object: "x".into(), action: "open", path: "x".into(), source: missing() };
+        let text = named.to_string();
+        assert_eq!(with_causes(&named.into()), text);
     }
 
     #[test]
