@@ -16,5 +16,7 @@ else
 fi
 echo "== linux: the futures, the codec, and the lock that C programs share"
 cargo test --quiet -p procshare --features tokio,postcard,posix-lock --test tasks --test queue --test posix_lock
+echo "== linux: the manager"
+cargo test --quiet -p procshare --features manager --lib --test manager
 echo "== linux"
 cargo test --workspace

@@ -10,6 +10,8 @@ pub enum Cause {
     Died,
     /// The owner's thread panicked while it held the lock.
     Panicked,
+    /// The owner's connection to its manager was cut while it held the lock; it may live, but its guard is worth nothing.
+    Lost,
 }
 
 impl fmt::Display for Cause {
@@ -17,6 +19,7 @@ impl fmt::Display for Cause {
         f.write_str(match self {
             Cause::Died => "died",
             Cause::Panicked => "panicked",
+            Cause::Lost => "was cut off",
         })
     }
 }

@@ -357,13 +357,13 @@ pub enum Error {
     },
     /// The last owner of a lock died or panicked while it held it: a [`LockError`](crate::LockError) that was passed on with
     /// `?`, which dropped the guard and left the state inconsistent.
-    #[error("the last owner {} while it held the lock: match on LockError::OwnerDied, repair, and make_consistent", match .cause { Cause::Died => "died", Cause::Panicked => "panicked" })]
+    #[error("the last owner {} while it held the lock: match on LockError::OwnerDied, repair, and make_consistent", .cause)]
     OwnerDied {
         /// What happened to the owner.
         cause: Cause,
     },
     /// The last owner of a range of an array died or panicked while it was writing there.
-    #[error("elements {start}..{end} of '{object}' may be torn, because their last owner {} while writing them: lock that range, repair it, and make_consistent", match .cause { Cause::Died => "died", Cause::Panicked => "panicked" })]
+    #[error("elements {start}..{end} of '{object}' may be torn, because their last owner {} while writing them: lock that range, repair it, and make_consistent", .cause)]
     RangeOwnerDied {
         /// Space and name.
         object: String,
@@ -422,6 +422,9 @@ pub enum Error {
     /// The calling thread waits for itself.
     #[error("the calling thread holds it already: drop the guard first, or use an RLock")]
     Deadlock,
+    /// A failure of a manager: a `ManagerError`.
+    #[error(transparent)]
+    Manager(Box<dyn std::error::Error + Send + Sync>),
     /// Any other failure of the operating system.
     #[error("could not {action} '{object}' ({path}): {source}")]
     Io {

@@ -37,6 +37,7 @@
 //! | whichever comes first | [`wait_any`] |
 //! | the end of a process | [`Space::watch`] |
 //! | a function's work | the feature `process`: `#[procshare::task]`, `process::Process`, `process::Pool`, `process::Executor` |
+//! | strings, vectors, maps, from any language | the feature `manager`: `manager::Dict`, `manager::List`, `manager::Queue` and so on, behind a server |
 //! | to wait in a task, not a thread | the feature `async`: `lock_async`, `acquire_async`, `wait_async`, `get_async`, `put_async` and so on |
 //!
 //! All of them are made alike: `create(name, ..)`, `open(name)`, `open_or_create(name, ..)`, `anonymous(..)`, and a `builder()` for
@@ -109,7 +110,7 @@
 //!
 //! # Layers
 //!
-//! `inspect → process → queue → data → sync → participant → shm, park → sys`: a module uses only those to its right. `docs/design.md` tells why
+//! `inspect, manager → process → queue → data → sync → participant → shm, park → sys`: a module uses only those to its right. `docs/design.md` tells why
 //! things are as they are, `docs/layout.md` where every byte is, `SAFETY.md` what `unsafe` relies on.
 
 #![warn(missing_docs)]
@@ -121,6 +122,8 @@ mod cause;
 mod data;
 mod error;
 pub mod inspect;
+#[cfg(all(feature = "manager", unix, not(loom)))]
+pub mod manager;
 #[cfg(all(loom, test))]
 mod model;
 mod park;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms of the library, from the top down; a room may name only rooms below it. Rooms in one row do not know each other.
 const ROOMS: &[&[&str]] = &[
-    &["inspect"],
+    &["inspect", "manager"],
     &["process"],
     &["queue"],
     &["data"],

@@ -124,6 +124,7 @@ impl<G> fmt::Display for LockError<G> {
         match self {
             LockError::OwnerDied(outcome) => match outcome.cause {
                 Cause::Died => f.write_str("the last owner died while it held the lock: check what it protects, then make_consistent"),
+                Cause::Lost => f.write_str("the last owner was cut off while it held the lock: check what it protects, then make_consistent"),
                 Cause::Panicked => {
                     f.write_str("the last owner panicked while it held the lock: check what it protects, then make_consistent")
                 }

@@ -66,6 +66,8 @@ mod foreign;
 mod process_info;
 mod process_lock;
 mod robust;
+#[cfg(all(unix, feature = "manager"))]
+pub(crate) mod socket;
 mod thread;
 mod word;
 

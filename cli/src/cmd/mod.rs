@@ -4,6 +4,8 @@ mod doctor;
 mod gc;
 mod ls;
 mod rm;
+#[cfg(unix)]
+mod serve;
 mod show;
 
 use anyhow::Result;
@@ -19,6 +21,8 @@ pub(crate) fn run(args: Args) -> Result<Verdict> {
         Command::Rm(args) => rm::run(&args),
         Command::Gc(args) => gc::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        #[cfg(unix)]
+        Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => crate::demo::run(&args),
         Command::DemoWorker(args) => crate::demo::work(&args),
         #[cfg(target_os = "linux")]

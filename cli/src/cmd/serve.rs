@@ -1,0 +1,62 @@
+//! `procshare serve`
+
+use std::io::Write;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use procshare::manager::{Key, Limits, Server};
+use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::args::{KeyArgs, Serve};
+use crate::output::{self, Verdict};
+
+/// Serves until SIGTERM or SIGINT.
+pub(crate) fn run(args: &Serve) -> Result<Verdict> {
+    if let Some(level) = args.log {
+        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    }
+    let mut limits = Limits { idle: args.idle.map(Duration::from_secs), ..Limits::default() };
+    limits.clients = args.clients.unwrap_or(limits.clients);
+    limits.memory = args.memory.map_or(limits.memory, |mebibytes| mebibytes.saturating_mul(1 << 20));
+    let mut builder = Server::builder().limits(limits);
+    for address in &args.addresses {
+        builder = builder.address(address.clone());
+    }
+    if let Some(key) = key(&args.key)? {
+        builder = builder.key(key);
+    }
+    // Before the sockets: a signal that comes early ends the server as well.
+    let mut signals = Signals::new([SIGTERM, SIGINT]).context("could not watch for signals")?;
+    let server = builder.bind()?;
+    let handle = server.handle();
+    let ender = thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            handle.shutdown();
+        }
+    });
+    let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
+    if args.json {
+        output::json(&json!({ "addresses": addresses, "pid": std::process::id() }))?;
+    } else {
+        let mut out = output::stdout();
+        for address in &addresses {
+            writeln!(out, "serving at {address}")?;
+        }
+        out.flush()?;
+    }
+    server.run()?;
+    ender.join().ok();
+    Ok(Verdict::Fine)
+}
+
+/// The key that the command line names.
+fn key(args: &KeyArgs) -> Result<Option<Key>> {
+    Ok(match (&args.key_file, &args.key_env) {
+        (Some(path), _) => Some(Key::from_file(path)?),
+        (None, Some(name)) => Some(Key::from_env(name)?),
+        (None, None) => None,
+    })
+}

@@ -1,0 +1,258 @@
+//! Calls as values: made by proxies, run alone, together, or in a transaction.
+
+use std::any::type_name;
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::link::{Link, Received};
+use super::reference::Reference;
+use crate::manager::error::{ManagerError, ManagerResult};
+use crate::manager::wire::message::Request;
+
+thread_local! {
+    /// The connection for which this thread writes a value.
+    static WRITING: RefCell<Option<Arc<Link>>> = const { RefCell::new(None) };
+    /// The references that came with the value which this thread reads.
+    static READING: RefCell<Vec<Arc<Reference>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The number of the server's run for which a value is being written by this thread.
+pub(crate) fn writing_for() -> Option<u64> {
+    WRITING.with_borrow(|link| link.as_ref().map(|link| link.server))
+}
+
+/// A reference that came with the value which this thread is reading.
+pub(crate) fn reading(object: u64) -> Option<Arc<Reference>> {
+    READING.with_borrow(|references| references.iter().find(|known| known.object == object).cloned())
+}
+
+/// Writes a value as MessagePack for a connection; structs as maps, so that other languages see names.
+fn write<T: Serialize + ?Sized>(link: &Arc<Link>, out: &mut Vec<u8>, value: &T) -> ManagerResult<()> {
+    let before = WRITING.replace(Some(link.clone()));
+    let written = value.serialize(&mut rmp_serde::Serializer::new(out).with_struct_map());
+    WRITING.set(before);
+    written.map_err(|error| ManagerError::Encode { what: type_name::<T>(), reason: error.to_string() })
+}
+
+/// Reads a value that a reply brought.
+pub(crate) fn read<T>(
+    received: Received,
+    decode: impl FnOnce(&[u8]) -> Result<T, rmp_serde::decode::Error>,
+) -> ManagerResult<T> {
+    let before = READING.replace(received.references);
+    let done = decode(&received.bytes);
+    // Dropped outside of the cell: what was not taken sends a message.
+    let left = READING.replace(before);
+    drop(left);
+    done.map_err(|error| ManagerError::Decode { what: type_name::<T>(), reason: error.to_string() })
+}
+
+/// How a result is read.
+pub(crate) type Decode<R> = fn(&[u8]) -> Result<R, rmp_serde::decode::Error>;
+
+/// A call that is complete but for being sent.
+///
+/// Made by the `calls()` of a proxy. [`run`](Self::run) it alone, [`send`](Self::send) it without waiting, or give it to
+/// [`Manager::batch`](crate::manager::Manager::batch) or a [`Transaction`](crate::manager::Transaction).
+#[must_use = "a call does nothing until it is run, sent, or given to a batch or transaction"]
+pub struct Call<R> {
+    pub(crate) target: Target,
+    pub(crate) method: &'static str,
+    pub(crate) arguments: Vec<u8>,
+    pub(crate) count: u32,
+    pub(crate) decode: Decode<R>,
+}
+
+/// What is called: the manager itself, or an object.
+#[derive(Clone)]
+pub(crate) enum Target {
+    Manager(Arc<Link>),
+    Object(Arc<Reference>),
+}
+
+impl Target {
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        match self {
+            Target::Manager(link) => link,
+            Target::Object(reference) => &reference.link,
+        }
+    }
+
+    pub(crate) fn object(&self) -> u64 {
+        match self {
+            Target::Manager(_) => 0,
+            Target::Object(reference) => reference.object,
+        }
+    }
+
+    /// Begins a call.
+    pub(crate) fn call(&self, method: &'static str) -> Draft {
+        Draft { target: self.clone(), method, arguments: Vec::new(), count: 0, failed: None }
+    }
+}
+
+/// A call that gets its arguments.
+pub(crate) struct Draft {
+    target: Target,
+    method: &'static str,
+    arguments: Vec<u8>,
+    count: u32,
+    failed: Option<ManagerError>,
+}
+
+impl Draft {
+    pub(crate) fn arg<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
+        let written = write(self.target.link(), &mut self.arguments, value);
+        self.count += 1;
+        self.failed = self.failed.or(written.err());
+        self
+    }
+
+    pub(crate) fn raw(mut self, bytes: &[u8]) -> Self {
+        self.arguments.extend_from_slice(bytes);
+        self.count += 1;
+        self
+    }
+
+    pub(crate) fn reads<R>(self, decode: Decode<R>) -> ManagerResult<Call<R>> {
+        let Draft { target, method, arguments, count, failed } = self;
+        match failed {
+            None => Ok(Call { target, method, arguments, count, decode }),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Runs a call whose result is read by serde.
+    pub(crate) fn run<R: DeserializeOwned>(self) -> ManagerResult<R> {
+        self.reads(plain::<R>)?.run()
+    }
+
+    /// Runs a call without a result.
+    pub(crate) fn done(self) -> ManagerResult<()> {
+        self.reads(nothing)?.run()
+    }
+
+    /// Sends a call without waiting for it.
+    pub(crate) fn tell(self) {
+        if let Ok(call) = self.reads(nothing) {
+            call.target.link().tell(&call.request());
+        }
+    }
+}
+
+impl<R> Call<R> {
+    pub(crate) fn request(&self) -> Request<'_> {
+        Request {
+            id: 0,
+            object: self.target.object(),
+            method: self.method,
+            arguments: &self.arguments,
+            count: self.count,
+        }
+    }
+
+    /// Sends the call and waits for its result.
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it is of, and [`ManagerError::Disconnected`].
+    pub fn run(self) -> ManagerResult<R> {
+        self.send()?.wait()
+    }
+
+    /// Sends the call; its result is waited for later. Calls of one connection are done in the order they are sent.
+    ///
+    /// # Errors
+    ///
+    /// [`ManagerError::Disconnected`], [`ManagerError::Limit`] if it is longer than the server takes.
+    pub fn send(self) -> ManagerResult<Pending<R>> {
+        let id = self.target.link().send(&[self.request()])?[0];
+        Ok(Pending {
+            ticket: Ticket { link: self.target.link().clone(), id },
+            decode: self.decode,
+            of: PhantomData,
+        })
+    }
+}
+
+/// A reply under way; dropped, it is not waited for.
+struct Ticket {
+    link: Arc<Link>,
+    id: u64,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.link.abandon(self.id);
+    }
+}
+
+/// A call that was sent; dropping it gives up the result, not the call.
+#[must_use = "the result, and whether there was an error, is in wait()"]
+pub struct Pending<R> {
+    ticket: Ticket,
+    decode: Decode<R>,
+    of: PhantomData<R>,
+}
+
+impl<R> Pending<R> {
+    /// Waits for the result.
+    ///
+    /// # Errors
+    ///
+    /// Those of the method, and [`ManagerError::Disconnected`], which says whether the call may have been done.
+    pub fn wait(self) -> ManagerResult<R> {
+        let received = self.ticket.link.wait(self.ticket.id)?;
+        read(received, self.decode)
+    }
+}
+
+/// Calls under way at once in a batch: more would fill the buffers of both sides.
+const WINDOW: usize = 256;
+
+/// Sends many calls together and gives their results in order.
+pub(crate) fn batch<R>(calls: Vec<Call<R>>) -> ManagerResult<Vec<ManagerResult<R>>> {
+    let mut results = Vec::with_capacity(calls.len());
+    for window in calls.chunks(WINDOW) {
+        let mut pending = Vec::with_capacity(window.len());
+        let mut rest = window;
+        while let Some(first) = rest.first() {
+            // Neighbours of one connection go in one write.
+            let link = first.target.link();
+            let same = rest.iter().take_while(|call| Arc::ptr_eq(call.target.link(), link)).count();
+            let requests: Vec<Request<'_>> = rest[..same].iter().map(Call::request).collect();
+            let tickets = link.send(&requests)?.into_iter().map(|id| Ticket { link: link.clone(), id });
+            pending.extend(tickets);
+            rest = &rest[same..];
+        }
+        for (ticket, call) in pending.into_iter().zip(window) {
+            results.push(ticket.link.wait(ticket.id).and_then(|received| read(received, call.decode)));
+        }
+    }
+    Ok(results)
+}
+
+pub(crate) fn plain<R: DeserializeOwned>(bytes: &[u8]) -> Result<R, rmp_serde::decode::Error> {
+    rmp_serde::from_slice(bytes)
+}
+
+pub(crate) fn nothing(_: &[u8]) -> Result<(), rmp_serde::decode::Error> {
+    Ok(())
+}
+
+/// An array of none or one.
+pub(crate) fn maybe<V: DeserializeOwned>(bytes: &[u8]) -> Result<Option<V>, rmp_serde::decode::Error> {
+    Ok(rmp_serde::from_slice::<Vec<V>>(bytes)?.pop())
+}
+
+/// The answer of a compare-and-swap: `Ok` if it was done, else what is there instead.
+pub(crate) fn swapped<V: DeserializeOwned>(
+    bytes: &[u8],
+) -> Result<Result<(), Option<V>>, rmp_serde::decode::Error> {
+    let (done, mut there) = rmp_serde::from_slice::<(bool, Vec<V>)>(bytes)?;
+    Ok(if done { Ok(()) } else { Err(there.pop()) })
+}

@@ -1,0 +1,267 @@
+//! A connection that many threads call through at once.
+//!
+//! There is no thread of its own. Of those who wait for a reply one is the **reader**: it reads what comes, gives each reply to
+//! whom it belongs, and when its own has come, lets another one read. So a call alone costs one write and one read, and a call
+//! that waits on the server delays nobody.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::hello::{self, Welcome};
+use super::reference::{Reference, References};
+use super::stream::Stream;
+use crate::manager::address::Address;
+use crate::manager::auth::Key;
+use crate::manager::error::{ManagerError, ManagerResult};
+use crate::manager::wire::frame::{self, Frames};
+use crate::manager::wire::message::{Reply, Request};
+
+/// The longest frame that is taken from a server: a reply is little longer than what somebody sent.
+const LONGEST: usize = 1 << 30;
+
+/// What a reply brought.
+pub(crate) struct Received {
+    pub(crate) bytes: Vec<u8>,
+    /// The objects that it refers to.
+    pub(crate) references: Vec<Arc<Reference>>,
+}
+
+/// A call whose reply is waited for.
+struct Slot {
+    outcome: Option<ManagerResult<Received>>,
+    /// Its waiter sleeps here, unless it is the reader.
+    arrived: Arc<Condvar>,
+    waits: bool,
+}
+
+#[derive(Default)]
+struct Inbox {
+    slots: HashMap<u64, Slot>,
+    somebody_reads: bool,
+    /// Why nothing will come any more.
+    dead: Option<String>,
+}
+
+pub(crate) struct Link {
+    pub(crate) address: Address,
+    /// The number of the server's run.
+    pub(crate) server: u64,
+    longest: usize,
+    /// The process that connected.
+    process: u32,
+    stream: Stream,
+    /// Held while a frame is written.
+    writing: Mutex<()>,
+    /// Held by the reader.
+    frames: Mutex<Frames>,
+    inbox: Mutex<Inbox>,
+    /// The same as `inbox.dead`, to be asked without the lock.
+    lost: AtomicBool,
+    next: AtomicU64,
+    pub(super) references: References,
+}
+
+impl Link {
+    pub(crate) fn connect(
+        address: &Address,
+        key: Option<&Key>,
+        timeout: Duration,
+    ) -> ManagerResult<Arc<Self>> {
+        let Welcome { stream, frames, server, longest } = hello::enter(address, key, timeout)?;
+        Ok(Arc::new(Link {
+            address: address.clone(),
+            server,
+            longest,
+            process: std::process::id(),
+            stream,
+            writing: Mutex::new(()),
+            frames: Mutex::new(frames),
+            inbox: Mutex::default(),
+            lost: AtomicBool::new(false),
+            next: AtomicU64::new(1),
+            references: References::default(),
+        }))
+    }
+
+    /// Whether the connection is known to be gone.
+    pub(crate) fn is_lost(&self) -> bool {
+        // Acquire, with the Release of `die`.
+        self.lost.load(Ordering::Acquire)
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gone(&self, reason: &str, maybe_done: bool) -> ManagerError {
+        ManagerError::Disconnected { address: self.address.to_string(), reason: reason.into(), maybe_done }
+    }
+
+    /// Sends requests, and gives the numbers under which their replies will come.
+    pub(crate) fn send(&self, requests: &[Request<'_>]) -> ManagerResult<Vec<u64>> {
+        if self.process != std::process::id() {
+            return Err(ManagerError::Forked { address: self.address.to_string() });
+        }
+        let first = self.next.fetch_add(requests.len() as u64, Ordering::Relaxed);
+        let ids: Vec<u64> = (first..).take(requests.len()).collect();
+        let mut bytes = Vec::new();
+        for (request, &id) in requests.iter().zip(&ids) {
+            let before = bytes.len();
+            frame::write(&mut bytes, |out| Request { id, ..*request }.write(out));
+            let len = bytes.len() - before - frame::PREFIX;
+            if len > self.longest {
+                let message = format!("a call of {len} bytes, where the server takes {}", self.longest);
+                return Err(ManagerError::Limit { message });
+            }
+        }
+        {
+            let mut inbox = self.inbox();
+            if let Some(reason) = &inbox.dead {
+                return Err(self.gone(reason, false));
+            }
+            for &id in &ids {
+                let slot = Slot { outcome: None, arrived: Arc::default(), waits: false };
+                inbox.slots.insert(id, slot);
+            }
+        }
+        if let Err(error) = self.write(&bytes) {
+            // What the server said last is worth more than the failure of our write: the reader will find it.
+            self.stream.shut();
+            tracing::debug!(address = %self.address, %error, "a call could not be sent");
+        }
+        Ok(ids)
+    }
+
+    /// Sends a request to which no reply is wanted, if the connection still is.
+    pub(crate) fn tell(&self, request: &Request<'_>) {
+        if self.process != std::process::id() || self.is_lost() {
+            return;
+        }
+        let mut bytes = Vec::new();
+        frame::write(&mut bytes, |out| Request { id: 0, ..*request }.write(out));
+        // If it cannot be sent, the server sees the end of the connection, which means the same.
+        let _ = self.write(&bytes);
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.stream.write_all(bytes)
+    }
+
+    /// Waits for the reply to a request.
+    pub(crate) fn wait(self: &Arc<Self>, id: u64) -> ManagerResult<Received> {
+        let mut inbox = self.inbox();
+        loop {
+            let Some(slot) = inbox.slots.get_mut(&id) else {
+                return Err(self.gone("the reply was taken already", true));
+            };
+            if let Some(outcome) = slot.outcome.take() {
+                inbox.slots.remove(&id);
+                return outcome;
+            }
+            if let Some(reason) = inbox.dead.clone() {
+                inbox.slots.remove(&id);
+                return Err(self.gone(&reason, true));
+            }
+            if inbox.somebody_reads {
+                slot_waits(&mut inbox, id, true);
+                let arrived = inbox.slots[&id].arrived.clone();
+                inbox = arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+                slot_waits(&mut inbox, id, false);
+                continue;
+            }
+            inbox.somebody_reads = true;
+            drop(inbox);
+            let read = self.read_until(id);
+            inbox = self.inbox();
+            inbox.somebody_reads = false;
+            match read {
+                Ok(()) => {
+                    // Somebody else reads from now on.
+                    let next = inbox
+                        .slots
+                        .iter()
+                        .find(|&(&other, slot)| other != id && slot.waits && slot.outcome.is_none());
+                    if let Some((_, slot)) = next {
+                        slot.arrived.notify_one();
+                    }
+                }
+                Err(reason) => {
+                    self.lost.store(true, Ordering::Release);
+                    inbox.dead.get_or_insert(reason);
+                    inbox.slots.values().for_each(|slot| slot.arrived.notify_one());
+                }
+            }
+        }
+    }
+
+    /// Nobody will ask for this reply.
+    pub(crate) fn abandon(&self, id: u64) {
+        let abandoned = self.inbox().slots.remove(&id);
+        // Dropped without the lock: references in it send messages of their own.
+        drop(abandoned);
+    }
+
+    /// Reads and hands out replies, until the one to `wanted` has come.
+    fn read_until(self: &Arc<Self>, wanted: u64) -> Result<(), String> {
+        let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chunk = vec![0; 32 << 10];
+        loop {
+            let bad = |_| "the server sent a frame that is too long".to_owned();
+            while let Some(content) = frames.next(LONGEST).map_err(bad)? {
+                if self.hand_out(content)? == wanted {
+                    return Ok(());
+                }
+            }
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Err("the server closed the connection".into()),
+                Ok(len) => frames.push(&chunk[..len]),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    /// Gives a reply to whom it belongs, and says to which request it was.
+    fn hand_out(self: &Arc<Self>, content: &[u8]) -> Result<u64, String> {
+        let mut objects = Vec::new();
+        let reply = Reply::read(content, |object| objects.push(object))
+            .map_err(|malformed| format!("the server sent no reply: {malformed}"))?;
+        let (id, outcome) = match reply {
+            Reply::Failed { id: 0, kind, message } => return Err(format!("{kind}: {message}")),
+            Reply::Failed { id, kind, message } => (id, Err(ManagerError::from_fault(kind, message))),
+            Reply::Done { id, result } => {
+                // Taken note of in any case, so that the server learns when they are not wanted.
+                let references = objects.iter().map(|&object| self.references.adopt(self, object)).collect();
+                (id, Ok(Received { bytes: result.to_vec(), references }))
+            }
+        };
+        let mut outcome = Some(outcome);
+        {
+            let mut inbox = self.inbox();
+            if let Some(slot) = inbox.slots.get_mut(&id) {
+                slot.outcome = outcome.take();
+                slot.arrived.notify_one();
+            }
+        }
+        // What nobody waits for is dropped without the lock.
+        drop(outcome);
+        Ok(id)
+    }
+}
+
+fn slot_waits(inbox: &mut Inbox, id: u64, waits: bool) {
+    if let Some(slot) = inbox.slots.get_mut(&id) {
+        slot.waits = waits;
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // A forked child's copy says nothing: the connection is the parent's.
+        let request = Request { id: 0, object: 0, method: "bye", arguments: &[], count: 0 };
+        self.tell(&request);
+    }
+}

@@ -1,0 +1,12 @@
+//! The client: connections, calls, references.
+
+pub(crate) mod call;
+mod hello;
+pub(crate) mod link;
+pub(crate) mod manager;
+mod reference;
+mod stream;
+
+pub use call::{Call, Pending};
+pub use manager::{Connector, Manager, ObjectInfo, Stats};
+pub(crate) use reference::Reference;

@@ -1,0 +1,46 @@
+//! The general path: a server process that keeps objects of any shape, and proxies that use them.
+//!
+//! The objects of the crate's root live in shared memory and hold plain data. Those of this module live in a server and hold
+//! whatever serde can carry: strings, vectors, maps, other objects. They have the same words for the same things, and cost a
+//! message each way.
+//!
+//! | to share | use |
+//! |---|---|
+//! | keys and values | [`Dict`], [`Namespace`] |
+//! | a row of values | [`List`], [`Array`] |
+//! | one value | [`Value`] |
+//! | work | [`Queue`], [`JoinableQueue`] |
+//! | a turn | [`Lock`], [`RLock`], [`Semaphore`], [`BoundedSemaphore`] |
+//! | a moment | [`Event`], [`Condition`], [`Barrier`] |
+//! | anything else | a type of your own: [`Managed`], [`ServerBuilder::register`] |
+//!
+//! A [`Server`] listens on a Unix socket, or on TCP with a [`Key`]; [`Manager::connect`] joins it. Each method of a proxy is one
+//! atomic step on the server; [`Manager::transaction`] makes several of them one. Values are MessagePack on the wire, as
+//! `docs/protocol.md` tells, so programs in any language can join. Nothing that is received is executed.
+//!
+//! # When somebody dies
+//!
+//! The system tells the server at once: locks, permits, seats, and items that were not acknowledged come back. Objects without a
+//! name go with the last reference to them. When the server ends, its objects end, and everybody who waits gets
+//! [`ManagerError::Disconnected`].
+
+mod address;
+mod auth;
+mod client;
+mod error;
+mod proxy;
+mod server;
+mod store;
+mod wire;
+
+pub use address::Address;
+pub use auth::{Key, KeyError};
+pub use client::{Call, Connector, Manager, ObjectInfo, Pending, Stats};
+pub use error::{ManagerError, ManagerResult};
+pub use proxy::{
+    Any, Argument, Array, ArrayCalls, Barrier, BarrierWaitResult, BoundedSemaphore, Condition, Dict,
+    DictCalls, DictIter, Event, JoinableQueue, KeyOf, List, ListCalls, ListIter, Lock, LockGuard, Namespace,
+    Object, Permit, ProxyHandle, Queue, RLock, Semaphore, Task, Transaction, Value, ValueCalls,
+};
+pub use server::{Limits, Server, ServerBuilder, ServerHandle};
+pub use store::{CallArguments, CallError, Managed, Returned};

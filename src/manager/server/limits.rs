@@ -1,0 +1,55 @@
+//! What a server allows.
+
+use std::time::Duration;
+
+/// What clients may ask of a server; every limit ends the client that passes it, or its call, and nobody else.
+///
+/// ```
+/// use procshare::manager::Limits;
+///
+/// let limits = Limits { clients: 16, ..Limits::default() };
+/// assert_eq!(limits.frame, 16 << 20);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at once; further ones are told so and closed.
+    pub clients: usize,
+    /// Bytes of one frame, in either direction.
+    pub frame: usize,
+    /// Bytes that wait to be read by one client; its calls are not looked at while there are more.
+    pub unread: usize,
+    /// How long a client may leave so many unread.
+    pub stall: Duration,
+    /// How long a client may take to be let in.
+    pub handshake: Duration,
+    /// How long a frame may take from its first byte to its last.
+    pub slow_frame: Duration,
+    /// How long a client may be silent while none of its calls waits; `None` for ever.
+    pub idle: Option<Duration>,
+    /// Calls of one client that wait at once.
+    pub waiting: usize,
+    /// Bytes of all stored values, with 128 for each.
+    pub memory: usize,
+    /// Objects.
+    pub objects: usize,
+    /// How long what a client holds is kept after its TCP connection was cut: its guards report the loss before others get it.
+    pub lost: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            clients: 1024,
+            frame: 16 << 20,
+            unread: 32 << 20,
+            stall: Duration::from_secs(10),
+            handshake: Duration::from_secs(5),
+            slow_frame: Duration::from_secs(10),
+            idle: None,
+            waiting: 1024,
+            memory: 1 << 30,
+            objects: 1 << 20,
+            lost: Duration::from_secs(1),
+        }
+    }
+}

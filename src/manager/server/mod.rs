@@ -1,0 +1,173 @@
+//! The server: sockets, limits, and one thread around the store.
+
+mod connection;
+mod event_loop;
+mod handle;
+mod limits;
+mod listener;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+pub(crate) use connection::nonce;
+pub use handle::ServerHandle;
+pub use limits::Limits;
+use mio::{Poll, Token, Waker};
+
+use self::event_loop::{EventLoop, WAKER};
+use self::handle::Shared;
+use self::listener::Listener;
+use super::address::Address;
+use super::auth::Key;
+use super::error::{ManagerError, ManagerResult};
+use super::store::{Bounds, CallArguments, CallError, Managed, Store, Types};
+
+/// What a result may be longer than a frame, so that what came in one frame can go in one.
+const SLACK: usize = 256;
+
+/// A manager's server, bound to its addresses and not yet running.
+///
+/// ```
+/// use procshare::manager::{Address, Manager, Server};
+///
+/// # fn main() -> procshare::Result<()> {
+/// # let path = std::env::temp_dir().join(format!("procshare-doc-server-{}.sock", std::process::id()));
+/// let address = Address::Unix(path);
+/// let server = Server::bind(&address)?;
+/// let handle = server.handle();
+/// let running = std::thread::spawn(move || server.run());
+///
+/// let manager = Manager::connect(&address)?;
+/// manager.ping()?;
+///
+/// handle.shutdown();
+/// running.join().unwrap()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Server {
+    event_loop: EventLoop,
+}
+
+/// What a server shall be; begun by [`Server::builder`].
+#[derive(Default)]
+pub struct ServerBuilder {
+    addresses: Vec<Address>,
+    key: Option<Key>,
+    limits: Limits,
+    types: Types,
+}
+
+impl Server {
+    /// A server at one address, with the default limits.
+    ///
+    /// # Errors
+    ///
+    /// As [`ServerBuilder::bind`].
+    pub fn bind(address: &Address) -> ManagerResult<Self> {
+        Server::builder().address(address.clone()).bind()
+    }
+
+    /// Begins to say what a server shall be.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    /// Where it listens; of TCP with the port that the system chose.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.event_loop.listeners.iter().map(Listener::address).collect()
+    }
+
+    /// What stops it.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle(self.event_loop.shared.clone())
+    }
+
+    /// Serves in the calling thread, until [`ServerHandle::shutdown`].
+    ///
+    /// All objects end with it, and their clients get [`ManagerError::Disconnected`].
+    ///
+    /// # Errors
+    ///
+    /// [`ManagerError::Io`] if the system refuses to wait for clients.
+    pub fn run(self) -> ManagerResult<()> {
+        let address = self.addresses().iter().map(Address::to_string).collect::<Vec<_>>().join(", ");
+        tracing::info!(address, "a manager serves");
+        self.event_loop.run().map_err(|source| ManagerError::Io { action: "serve", address, source })
+    }
+}
+
+impl ServerBuilder {
+    /// Also listens here.
+    pub fn address(mut self, address: Address) -> Self {
+        self.addresses.push(address);
+        self
+    }
+
+    /// Lets in only those who know this key, whoever they are.
+    ///
+    /// Without one, only processes of the server's own user (and the superuser) come in, over Unix sockets.
+    pub fn key(mut self, key: Key) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Allows so much.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Lets clients create objects of a type of this program's own: `make` gets the arguments of the creation.
+    pub fn register<M: Managed + 'static>(
+        mut self,
+        name: &str,
+        make: impl Fn(&mut CallArguments<'_>) -> Result<M, CallError> + Send + 'static,
+    ) -> Self {
+        let factory = move |arguments: &mut CallArguments<'_>| {
+            make(arguments).map(|object| Box::new(object) as Box<dyn Managed>)
+        };
+        self.types.0.insert(name.into(), Box::new(factory));
+        self
+    }
+
+    /// Makes the sockets. From now on clients can connect; they are served when it runs.
+    ///
+    /// A socket that a dead server left is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`ManagerError::AddressInUse`], [`ManagerError::KeyNeeded`] for TCP without a key, [`ManagerError::Io`].
+    pub fn bind(self) -> ManagerResult<Server> {
+        let open = |address: &&Address| matches!(address, Address::Tcp(_)) && self.key.is_none();
+        if let Some(address) = self.addresses.iter().find(open) {
+            return Err(ManagerError::KeyNeeded { address: address.to_string() });
+        }
+        let failed = |source| ManagerError::Io { action: "prepare", address: "the server".into(), source };
+        let poll = Poll::new().map_err(failed)?;
+        let mut listeners: Vec<Listener> =
+            self.addresses.iter().map(Listener::bind).collect::<ManagerResult<_>>()?;
+        for (at, listener) in listeners.iter_mut().enumerate() {
+            listener.register(poll.registry(), Token(at + 1)).map_err(failed)?;
+        }
+        let shared = Shared {
+            stop: AtomicBool::new(false),
+            waker: Waker::new(poll.registry(), WAKER).map_err(failed)?,
+            clients: AtomicUsize::new(0),
+            objects: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+        };
+        let bounds = Bounds {
+            memory: self.limits.memory,
+            result: self.limits.frame + SLACK,
+            waiters: self.limits.waiting,
+            objects: self.limits.objects,
+        };
+        let server = nonce::<8>()
+            .map(u64::from_be_bytes)
+            .map_err(|error| failed(std::io::Error::other(error.to_string())))?;
+        let store = Store::new(bounds, self.types);
+        let settings = (self.key, self.limits, server);
+        Ok(Server { event_loop: EventLoop::new(poll, listeners, settings, store, Arc::new(shared)) })
+    }
+}

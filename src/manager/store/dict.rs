@@ -1,0 +1,326 @@
+//! Dict and Namespace: keys in the order they came.
+
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
+
+use super::arguments::Arguments;
+use super::datum::{Datum, Out};
+use super::fault::Fault;
+use super::number;
+use super::world::World;
+use crate::manager::wire::order::{canonical, compare};
+use crate::manager::wire::pack;
+
+/// One page holds about so many bytes.
+const PAGE_BYTES: usize = 256 << 10;
+
+/// A key in its canonical form.
+#[derive(Clone)]
+struct Canonical(Datum);
+
+impl Borrow<[u8]> for Canonical {
+    fn borrow(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}
+
+impl Hash for Canonical {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.bytes().hash(state);
+    }
+}
+
+impl PartialEq for Canonical {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.bytes() == other.0.bytes()
+    }
+}
+
+impl Eq for Canonical {}
+
+#[derive(Clone)]
+struct Row {
+    key: Canonical,
+    /// The key as it was first given, if that is not its canonical form.
+    given: Option<Datum>,
+    value: Datum,
+}
+
+impl Row {
+    fn write_key(&self, out: &mut Out) {
+        out.push(self.given.as_ref().unwrap_or(&self.key.0));
+    }
+
+    fn write(&self, out: &mut Out) {
+        pack::array(&mut out.bytes, 2);
+        self.write_key(out);
+        out.push(&self.value);
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Dict {
+    /// Only texts are keys.
+    names_only: bool,
+    places: HashMap<Canonical, u64>,
+    /// By the order in which the keys came.
+    rows: BTreeMap<u64, Row>,
+    next: u64,
+    changes: u64,
+    /// What undoes the changes of a transaction: what each place held before, newest last.
+    journal: Option<Vec<(u64, Option<Row>)>>,
+}
+
+impl Dict {
+    pub(crate) fn new(names_only: bool) -> Self {
+        Dict { names_only, ..Dict::default() }
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.changes
+    }
+
+    pub(crate) fn begin(&mut self) {
+        self.journal = Some(Vec::new());
+    }
+
+    pub(crate) fn commit(&mut self) {
+        self.journal = None;
+    }
+
+    pub(crate) fn roll_back(&mut self) {
+        for (place, before) in self.journal.take().into_iter().flatten().rev() {
+            if let Some(row) = self.rows.remove(&place) {
+                self.places.remove(&row.key);
+            }
+            if let Some(row) = before {
+                self.places.insert(row.key.clone(), place);
+                self.rows.insert(place, row);
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn value(&self, key: &[u8]) -> Option<&Datum> {
+        Some(&self.rows[self.places.get(key)?].value)
+    }
+
+    /// One of the two ways in which anything changes.
+    fn put(&mut self, key: Key, value: Datum) -> Option<Datum> {
+        self.changes += 1;
+        if let Some(&place) = self.places.get(&key.canonical) {
+            let row = self.rows.get_mut(&place).expect("every place has its row");
+            if let Some(journal) = &mut self.journal {
+                journal.push((place, Some(row.clone())));
+            }
+            return Some(std::mem::replace(&mut row.value, value));
+        }
+        let place = self.next;
+        self.next += 1;
+        if let Some(journal) = &mut self.journal {
+            journal.push((place, None));
+        }
+        self.places.insert(key.canonical.clone(), place);
+        self.rows.insert(place, Row { key: key.canonical, given: key.given, value });
+        None
+    }
+
+    /// The other way.
+    fn take(&mut self, place: u64) -> Option<Row> {
+        let row = self.rows.remove(&place)?;
+        self.changes += 1;
+        self.places.remove(&row.key);
+        if let Some(journal) = &mut self.journal {
+            journal.push((place, Some(row.clone())));
+        }
+        Some(row)
+    }
+
+    fn key(&self, arguments: &mut Arguments<'_>, world: &World) -> Result<Key, Fault> {
+        self.check(Key::new(arguments.datum(world)?, world)?)
+    }
+
+    fn check(&self, key: Key) -> Result<Key, Fault> {
+        let is_text = matches!(key.bytes()[0], 0xa0..=0xbf | 0xd9..=0xdb);
+        if self.names_only && !is_text {
+            return Err(Fault::new(Fault::BAD_KEY, "a namespace's names are texts"));
+        }
+        Ok(key)
+    }
+
+    pub(crate) fn call(
+        &mut self,
+        world: &World,
+        method: &str,
+        arguments: &mut Arguments<'_>,
+    ) -> Result<Out, Fault> {
+        Ok(match method {
+            "get" => Out::maybe(self.value(&arguments.key()?)),
+            "contains" => {
+                let found = self.value(&arguments.key()?).is_some();
+                Out::with(|out| pack::boolean(out, found))
+            }
+            "len" => Out::with(|out| pack::uint(out, self.rows.len() as u64)),
+            "insert" => {
+                let (key, value) = (self.key(arguments, world)?, arguments.datum(world)?);
+                arguments.end()?;
+                Out::maybe(self.put(key, value).as_ref())
+            }
+            "set" => {
+                let (key, value) = (self.key(arguments, world)?, arguments.datum(world)?);
+                arguments.end()?;
+                self.put(key, value);
+                Out::nil()
+            }
+            "remove" => {
+                let key = arguments.key()?;
+                arguments.end()?;
+                let row = self.places.get(&*key).copied().and_then(|place| self.take(place));
+                Out::maybe(row.as_ref().map(|row| &row.value))
+            }
+            "extend" => self.extend(arguments, world)?,
+            "clear" => {
+                arguments.end()?;
+                let places: Vec<u64> = self.rows.keys().copied().collect();
+                places.into_iter().for_each(|place| {
+                    self.take(place);
+                });
+                Out::nil()
+            }
+            "pop_first" | "pop_last" => self.pop(method == "pop_first", arguments)?,
+            "get_or_insert" => self.get_or_insert(arguments, world)?,
+            "add" => self.add(arguments, world)?,
+            "compare_and_swap" => self.compare_and_swap(arguments, world)?,
+            "page" => self.page(arguments)?,
+            "snapshot" => {
+                let mut out = Out::with(|out| pack::array(out, self.rows.len()));
+                self.rows.values().for_each(|row| row.write(&mut out));
+                out
+            }
+            _ => return Err(Fault::bad_call(format!("a dict has no method '{method}'"))),
+        })
+    }
+
+    fn extend(&mut self, arguments: &mut Arguments<'_>, world: &World) -> Result<Out, Fault> {
+        let pairs = arguments.pairs(world)?;
+        arguments.end()?;
+        // All keys are checked before the first change.
+        let pairs: Vec<_> = pairs
+            .into_iter()
+            .map(|(key, value)| Ok((self.check(Key::new(key, world)?)?, value)))
+            .collect::<Result<_, Fault>>()?;
+        pairs.into_iter().for_each(|(key, value)| {
+            self.put(key, value);
+        });
+        Ok(Out::nil())
+    }
+
+    fn pop(&mut self, first: bool, arguments: &mut Arguments<'_>) -> Result<Out, Fault> {
+        arguments.end()?;
+        let row = if first { self.rows.first_key_value() } else { self.rows.last_key_value() };
+        let row = row.map(|(&place, _)| place).and_then(|place| self.take(place));
+        let mut out = Out::with(|out| pack::array(out, row.iter().len()));
+        row.iter().for_each(|row| row.write(&mut out));
+        Ok(out)
+    }
+
+    /// The value that is there now, and whether it was put there by this call.
+    fn get_or_insert(&mut self, arguments: &mut Arguments<'_>, world: &World) -> Result<Out, Fault> {
+        let (key, value) = (self.key(arguments, world)?, arguments.datum(world)?);
+        arguments.end()?;
+        let there = self.value(key.bytes()).cloned();
+        let mut out = Out::with(|out| pack::array(out, 2));
+        pack::boolean(&mut out.bytes, there.is_none());
+        Ok(match there {
+            Some(there) => out.datum(&there),
+            None => {
+                self.put(key, value.clone());
+                out.datum(&value)
+            }
+        })
+    }
+
+    /// Adds a number to the one under a key, which counts as 0 if it is missing; the sum.
+    fn add(&mut self, arguments: &mut Arguments<'_>, world: &World) -> Result<Out, Fault> {
+        let (key, number) = (self.key(arguments, world)?, arguments.raw()?);
+        arguments.end()?;
+        let sum = number::add(self.value(key.bytes()).map_or(&[0], Datum::bytes), number)?;
+        let sum = world.datum(&sum, &[])?;
+        self.put(key, sum.clone());
+        Ok(Out::default().datum(&sum))
+    }
+
+    /// Puts (or removes) a value if the present one (or none) is the expected one; whether it did, and what was there.
+    fn compare_and_swap(&mut self, arguments: &mut Arguments<'_>, world: &World) -> Result<Out, Fault> {
+        let key = self.key(arguments, world)?;
+        let (expected, new) = (arguments.maybe(world)?, arguments.maybe(world)?);
+        arguments.end()?;
+        let there = self.value(key.bytes()).cloned();
+        let same = match (&there, &expected) {
+            (Some(there), Some(expected)) => compare(there.bytes(), expected.bytes()).is_eq(),
+            (there, expected) => there.is_none() && expected.is_none(),
+        };
+        if same {
+            let place = self.places.get(&key.canonical).copied();
+            match (new, place) {
+                (Some(new), _) => drop(self.put(key, new)),
+                (None, Some(place)) => drop(self.take(place)),
+                (None, None) => {}
+            }
+        }
+        let mut out = Out::with(|out| pack::array(out, 2));
+        pack::boolean(&mut out.bytes, same);
+        let there = Out::maybe(there.as_ref());
+        out.bytes.extend(there.bytes);
+        out.references.extend(there.references);
+        Ok(out)
+    }
+
+    /// Some pairs, and the cursor of the next page, or nil at the end. What is there all the time comes exactly once.
+    fn page(&self, arguments: &mut Arguments<'_>) -> Result<Out, Fault> {
+        let (cursor, most) = (arguments.uint()?, arguments.uint()?.clamp(1, 100_000));
+        arguments.end()?;
+        let (mut pairs, mut count, mut next) = (Out::default(), 0, None);
+        for (&place, row) in self.rows.range(cursor..) {
+            if count == most || pairs.bytes.len() > PAGE_BYTES {
+                next = Some(place);
+                break;
+            }
+            row.write(&mut pairs);
+            count += 1;
+        }
+        let mut out = Out::with(|out| pack::array(out, 2));
+        match next {
+            Some(next) => pack::uint(&mut out.bytes, next),
+            None => pack::nil(&mut out.bytes),
+        }
+        pack::array(&mut out.bytes, count as usize);
+        out.bytes.extend(pairs.bytes);
+        out.references = pairs.references;
+        Ok(out)
+    }
+}
+
+/// A key, canonical and as given.
+struct Key {
+    canonical: Canonical,
+    given: Option<Datum>,
+}
+
+impl Key {
+    fn new(given: Datum, world: &World) -> Result<Self, Fault> {
+        let canonical = canonical(given.bytes())?;
+        if canonical == given.bytes() {
+            return Ok(Key { canonical: Canonical(given), given: None });
+        }
+        Ok(Key { canonical: Canonical(world.datum(&canonical, &[])?), given: Some(given) })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.canonical.0.bytes()
+    }
+}

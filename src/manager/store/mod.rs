@@ -1,0 +1,157 @@
+//! Objects and their calls as a deterministic state machine: no clock, no input, no output, one thread.
+//!
+//! A call either is done at once or becomes a parked waiter, which some later call, a deadline or a client's end
+//! finishes. So every call is atomic, and one thread serves everybody. What comes of calls is taken by
+//! [`Store::take_answers`].
+
+use std::collections::HashMap;
+
+mod arguments;
+mod barrier;
+mod body;
+mod condition;
+mod datum;
+mod dict;
+mod event;
+mod fault;
+mod list;
+mod lock;
+mod number;
+mod own;
+mod queue;
+mod root;
+mod semaphore;
+#[cfg(test)]
+mod tests;
+mod world;
+
+use arguments::Arguments;
+use datum::Token;
+pub(crate) use fault::Fault;
+pub(crate) use own::Types;
+pub use own::{CallArguments, CallError, Managed, Returned};
+pub(crate) use world::{Answer, Bounds, ClientId, Departure};
+use world::{Caller, Client, World};
+
+use super::wire::message::Request;
+
+/// A reference on its way from one client to another.
+struct Ticket {
+    token: Token,
+    until: u64,
+}
+
+pub(crate) struct Store {
+    world: World,
+    types: Types,
+    tickets: HashMap<u64, Ticket>,
+}
+
+impl Store {
+    pub(crate) fn new(bounds: Bounds, types: Types) -> Self {
+        Store { world: World::new(bounds), types, tickets: HashMap::new() }
+    }
+
+    /// A client has come. Numbers are never used again.
+    pub(crate) fn enter(&mut self, client: ClientId) {
+        self.world.clients.insert(client, Client::default());
+    }
+
+    /// A client's call, at `now` nanoseconds. What comes of it, for whomever, is in [`take_answers`](Self::take_answers).
+    pub(crate) fn call(&mut self, now: u64, client: ClientId, request: &Request<'_>) {
+        self.advance(now);
+        let who = Caller { client, request: request.id, object: request.object };
+        let mut arguments = Arguments::new(request.arguments, request.count);
+        let outcome = match request.object {
+            0 => self.root(who, request.method, &mut arguments),
+            object => self
+                .world
+                .with_body(object, |body, world| body.call(world, who, request.method, &mut arguments))
+                .and_then(|done| done),
+        };
+        match outcome {
+            Ok(Some(out)) => self.world.answer(client, request.id, Ok(out)),
+            Ok(None) => {}
+            Err(fault) => self.world.answer(client, request.id, Err(fault)),
+        }
+        self.world.bury();
+    }
+
+    /// Ends waits whose deadline has come, and tickets that nobody claimed.
+    pub(crate) fn advance(&mut self, now: u64) {
+        self.world.now = self.world.now.max(now);
+        while let Some((waiter, object)) = self.world.overdue() {
+            let done = self.world.with_body(object, |body, world| body.expire(world, waiter, object));
+            if let Err(fault) = done {
+                self.world.finish(waiter, Err(fault));
+            }
+        }
+        if !self.tickets.is_empty() {
+            let now = self.world.now;
+            self.tickets.retain(|_, ticket| ticket.until > now);
+            self.world.bury();
+        }
+    }
+
+    /// When [`advance`](Self::advance) has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        let ticket = self.tickets.values().map(|ticket| ticket.until).min();
+        [self.world.next_deadline(), ticket].into_iter().flatten().min()
+    }
+
+    /// A client is no longer there: its waits end, what it held comes back, its references go.
+    pub(crate) fn leave(&mut self, now: u64, client: ClientId, why: Departure) {
+        self.advance(now);
+        let Some(left) = self.world.clients.get_mut(&client) else { return };
+        let waiters: Vec<_> = left.waiters.iter().copied().collect();
+        let mut holds: Vec<u64> = left.holds.drain().collect();
+        holds.sort_unstable();
+        waiters.into_iter().for_each(|waiter| self.drop_waiter(waiter, "died"));
+        for object in holds {
+            // An object that is gone has nothing to give back.
+            let _ = self.world.with_body(object, |body, world| body.leave(world, client, object, why));
+        }
+        self.world.clients.remove(&client);
+        self.world.bury();
+    }
+
+    /// Ends a client's parked call.
+    fn cancel(&mut self, who: Caller, request: u64) {
+        let Some(client) = self.world.clients.get(&who.client) else { return };
+        let waiter = client.waiters.iter().copied().find(|waiter| {
+            self.world.waiters.get(waiter).is_some_and(|parked| parked.request == request && request != 0)
+        });
+        if let Some(waiter) = waiter {
+            self.drop_waiter(waiter, "left");
+            let fault = Fault::new(Fault::CANCELLED, "the client cancelled the call");
+            self.world.answer(who.client, request, Err(fault));
+        }
+    }
+
+    fn drop_waiter(&mut self, waiter: u64, why: &'static str) {
+        if let Some(parked) = self.world.unpark(waiter) {
+            let object = parked.object;
+            let _ = self.world.with_body(object, |body, world| body.forsake(world, waiter, object, why));
+        }
+    }
+
+    /// What is to be sent, in order.
+    pub(crate) fn take_answers(&mut self) -> Vec<Answer> {
+        std::mem::take(&mut self.world.answers)
+    }
+
+    /// Whether any call of a client waits.
+    pub(crate) fn is_waiting(&self, client: ClientId) -> bool {
+        self.world.clients.get(&client).is_some_and(|client| !client.waiters.is_empty())
+    }
+
+    /// How many objects there are.
+    pub(crate) fn objects(&self) -> usize {
+        self.world.objects.len()
+    }
+
+    /// How many bytes are stored.
+    pub(crate) fn bytes(&self) -> usize {
+        self.world.meter.used()
+    }
+}

@@ -1,0 +1,128 @@
+//! Semaphore and BoundedSemaphore: permits with owners, and permits without.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::arguments::{Arguments, Timeout};
+use super::datum::Out;
+use super::fault::Fault;
+use super::world::{Caller, ClientId, WaiterId, World};
+use crate::manager::wire::pack;
+
+pub(crate) struct Semaphore {
+    free: u64,
+    /// As many permits as there may be.
+    bound: u64,
+    /// Permits that somebody owns, by the number of the holding.
+    owned: BTreeMap<u64, (ClientId, u64)>,
+    queue: VecDeque<(WaiterId, ClientId, u64)>,
+}
+
+impl Semaphore {
+    pub(crate) fn new(free: u64, bounded: bool) -> Self {
+        let bound = if bounded { free } else { u64::MAX };
+        Semaphore { free, bound, owned: BTreeMap::new(), queue: VecDeque::new() }
+    }
+
+    pub(crate) fn call(
+        &mut self,
+        world: &mut World,
+        who: Caller,
+        method: &str,
+        arguments: &mut Arguments<'_>,
+    ) -> Result<Option<Out>, Fault> {
+        match method {
+            "acquire" => {
+                let (count, timeout) = (arguments.uint()?, arguments.timeout()?);
+                arguments.end()?;
+                return self.acquire(world, who, count, timeout);
+            }
+            "release" => {
+                let fence = arguments.uint()?;
+                arguments.end()?;
+                let (_, count) = self.holding(fence)?;
+                self.free += count;
+            }
+            // The permits belong to nobody from now on: `add` gives them back.
+            "forget" => {
+                let fence = arguments.uint()?;
+                arguments.end()?;
+                self.holding(fence)?;
+            }
+            "add" => {
+                let count = arguments.uint()?;
+                arguments.end()?;
+                let owned = self.owned.values().map(|&(_, count)| count).sum::<u64>();
+                let sum = self.free.checked_add(owned).and_then(|sum| sum.checked_add(count));
+                if sum.is_none_or(|sum| sum > self.bound) {
+                    let message = format!("{count} permits more than {} are too many", self.bound);
+                    return Err(Fault::new(Fault::OUT_OF_RANGE, message));
+                }
+                self.free += count;
+            }
+            "value" => return Ok(Some(Out::with(|out| pack::uint(out, self.free)))),
+            _ => return Err(Fault::bad_call(format!("a semaphore has no method '{method}'"))),
+        }
+        self.grant(world, who.object);
+        Ok(Some(Out::nil()))
+    }
+
+    fn holding(&mut self, fence: u64) -> Result<(ClientId, u64), Fault> {
+        let gone = || Fault::new(Fault::NOT_HELD, format!("holding {fence} has ended"));
+        self.owned.remove(&fence).ok_or_else(gone)
+    }
+
+    fn acquire(
+        &mut self,
+        world: &mut World,
+        who: Caller,
+        count: u64,
+        timeout: Timeout,
+    ) -> Result<Option<Out>, Fault> {
+        if count == 0 || count > self.bound {
+            return Err(Fault::new(Fault::OUT_OF_RANGE, format!("1 to {} permits can be taken", self.bound)));
+        }
+        // Whoever came before is served before, also where fewer permits would do now.
+        if self.queue.is_empty() && self.free >= count {
+            return Ok(Some(self.take(world, who.client, who.object, count)));
+        }
+        if timeout == Timeout::After(0) {
+            return Err(Fault::would_block());
+        }
+        let waiter = world.park(who, timeout)?;
+        self.queue.push_back((waiter, who.client, count));
+        Ok(None)
+    }
+
+    fn take(&mut self, world: &mut World, client: ClientId, object: u64, count: u64) -> Out {
+        self.free -= count;
+        let fence = world.fence();
+        self.owned.insert(fence, (client, count));
+        world.note_holding(client, object);
+        Out::with(|out| pack::uint(out, fence))
+    }
+
+    pub(crate) fn grant(&mut self, world: &mut World, object: u64) {
+        while let Some(&(waiter, client, count)) = self.queue.front()
+            && count <= self.free
+        {
+            self.queue.pop_front();
+            let out = self.take(world, client, object, count);
+            world.finish(waiter, Ok(out));
+        }
+    }
+
+    pub(crate) fn forsake(&mut self, world: &mut World, waiter: WaiterId, object: u64) {
+        self.queue.retain(|&(other, ..)| other != waiter);
+        // The first in the queue may have been the one that all others waited behind.
+        self.grant(world, object);
+    }
+
+    pub(crate) fn leave(&mut self, world: &mut World, client: ClientId, object: u64) {
+        let free = &mut self.free;
+        self.owned.retain(|_, &mut (owner, count)| {
+            *free += if owner == client { count } else { 0 };
+            owner != client
+        });
+        self.grant(world, object);
+    }
+}

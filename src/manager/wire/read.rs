@@ -1,0 +1,300 @@
+//! Reading MessagePack that anybody may have written: every length is checked before it is believed.
+
+use std::fmt;
+
+use super::pack::REFERENCE;
+
+/// How deep values may be nested.
+pub(crate) const DEEPEST: usize = 64;
+
+/// Why bytes are no MessagePack value that we take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// The bytes end inside a value.
+    Truncated,
+    /// A marker that MessagePack does not use.
+    Reserved,
+    /// Text that is not UTF-8.
+    Utf8,
+    /// More levels than [`DEEPEST`].
+    TooDeep,
+    /// A reference that is not 8 bytes long.
+    Reference,
+    /// Bytes behind the value.
+    Trailing,
+    /// A value of another type than this place takes.
+    Unexpected,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Malformed::Truncated => f.write_str("the bytes end inside a value"),
+            Malformed::Reserved => f.write_str("0xc1 begins no value"),
+            Malformed::Utf8 => f.write_str("text that is not UTF-8"),
+            Malformed::TooDeep => write!(f, "nested deeper than {DEEPEST} levels"),
+            Malformed::Reference => f.write_str("a reference (extension 1) that is not 8 bytes long"),
+            Malformed::Trailing => f.write_str("bytes behind the value"),
+            Malformed::Unexpected => f.write_str("a value of another type than this place takes"),
+        }
+    }
+}
+
+/// The first part of a value: all of it, unless it is an array or a map.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Head<'a> {
+    Nil,
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Text(&'a str),
+    Binary(&'a [u8]),
+    Array(u32),
+    Map(u32),
+    Extension(i8, &'a [u8]),
+}
+
+impl Head<'_> {
+    /// How many values follow that belong to this one.
+    fn inner(&self) -> u64 {
+        match *self {
+            Head::Array(len) => len.into(),
+            Head::Map(len) => 2 * u64::from(len),
+            _ => 0,
+        }
+    }
+}
+
+/// A place in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Reader { bytes, at: 0 }
+    }
+
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
+    /// The bytes that have not been read.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
+    pub(crate) fn end(&self) -> Result<(), Malformed> {
+        if self.is_at_end() { Ok(()) } else { Err(Malformed::Trailing) }
+    }
+
+    pub(crate) fn head(&mut self) -> Result<Head<'a>, Malformed> {
+        let marker = self.take(1)?[0];
+        Ok(match marker {
+            0x00..=0x7f => Head::Int(marker.into()),
+            0x80..=0x8f => Head::Map((marker & 0x0f).into()),
+            0x90..=0x9f => Head::Array((marker & 0x0f).into()),
+            0xa0..=0xbf => self.text((marker & 0x1f).into())?,
+            0xc0 => Head::Nil,
+            0xc1 => return Err(Malformed::Reserved),
+            0xc2 | 0xc3 => Head::Bool(marker == 0xc3),
+            0xc4..=0xc6 => Head::Binary(self.sized(marker - 0xc4)?),
+            0xc7..=0xc9 => {
+                let len = self.number(1 << (marker - 0xc7))? as usize;
+                self.extension(len)?
+            }
+            0xca => Head::Float(f32::from_bits(self.number(4)? as u32).into()),
+            0xcb => Head::Float(f64::from_bits(self.number(8)?)),
+            0xcc..=0xcf => Head::Int(self.number(1 << (marker - 0xcc))?.into()),
+            0xd0 => Head::Int((self.number(1)? as i8).into()),
+            0xd1 => Head::Int((self.number(2)? as i16).into()),
+            0xd2 => Head::Int((self.number(4)? as i32).into()),
+            0xd3 => Head::Int((self.number(8)? as i64).into()),
+            0xd4..=0xd8 => self.extension(1 << (marker - 0xd4))?,
+            0xd9..=0xdb => {
+                let len = self.number(1 << (marker - 0xd9))? as usize;
+                self.text(len)?
+            }
+            0xdc | 0xdd => Head::Array(self.number(2 << (marker - 0xdc))? as u32),
+            0xde | 0xdf => Head::Map(self.number(2 << (marker - 0xde))? as u32),
+            0xe0..=0xff => Head::Int((marker as i8).into()),
+        })
+    }
+
+    /// Reads one whole value and gives its bytes; what it refers to is told to `referred`.
+    pub(crate) fn value_with(&mut self, mut referred: impl FnMut(u64)) -> Result<&'a [u8], Malformed> {
+        let start = self.at;
+        // How many values are still to come on each level; the first level is the value itself.
+        let mut open = [0u64; DEEPEST + 1];
+        let mut depth = 0;
+        open[0] = 1;
+        loop {
+            while open[depth] == 0 {
+                if depth == 0 {
+                    return Ok(&self.bytes[start..self.at]);
+                }
+                depth -= 1;
+            }
+            open[depth] -= 1;
+            let head = self.head()?;
+            if let Head::Extension(REFERENCE, data) = head {
+                referred(u64::from_be_bytes(data.try_into().map_err(|_| Malformed::Reference)?));
+            }
+            if matches!(head, Head::Array(_) | Head::Map(_)) {
+                if depth == DEEPEST {
+                    return Err(Malformed::TooDeep);
+                }
+                depth += 1;
+                open[depth] = head.inner();
+            }
+        }
+    }
+
+    /// Reads one whole value and gives its bytes.
+    pub(crate) fn value(&mut self) -> Result<&'a [u8], Malformed> {
+        self.value_with(|_| ())
+    }
+
+    pub(crate) fn array(&mut self) -> Result<u32, Malformed> {
+        match self.head()? {
+            Head::Array(len) => Ok(len),
+            _ => Err(Malformed::Unexpected),
+        }
+    }
+
+    pub(crate) fn uint(&mut self) -> Result<u64, Malformed> {
+        match self.head()? {
+            Head::Int(value) => u64::try_from(value).map_err(|_| Malformed::Unexpected),
+            _ => Err(Malformed::Unexpected),
+        }
+    }
+
+    pub(crate) fn str(&mut self) -> Result<&'a str, Malformed> {
+        match self.head()? {
+            Head::Text(text) => Ok(text),
+            _ => Err(Malformed::Unexpected),
+        }
+    }
+
+    pub(crate) fn binary(&mut self) -> Result<&'a [u8], Malformed> {
+        match self.head()? {
+            Head::Binary(data) => Ok(data),
+            _ => Err(Malformed::Unexpected),
+        }
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+        let taken = self.rest().get(..len).ok_or(Malformed::Truncated)?;
+        self.at += len;
+        Ok(taken)
+    }
+
+    /// A number of 1, 2, 4 or 8 bytes.
+    fn number(&mut self, width: usize) -> Result<u64, Malformed> {
+        Ok(self.take(width)?.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)))
+    }
+
+    fn sized(&mut self, width_log: u8) -> Result<&'a [u8], Malformed> {
+        let len = self.number(1 << width_log)?;
+        self.take(len as usize)
+    }
+
+    fn text(&mut self, len: usize) -> Result<Head<'a>, Malformed> {
+        std::str::from_utf8(self.take(len)?).map(Head::Text).map_err(|_| Malformed::Utf8)
+    }
+
+    fn extension(&mut self, len: usize) -> Result<Head<'a>, Malformed> {
+        let kind = self.take(1)?[0] as i8;
+        Ok(Head::Extension(kind, self.take(len)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pack;
+    use super::*;
+
+    fn one(bytes: &[u8]) -> Result<Head<'_>, Malformed> {
+        Reader::new(bytes).head()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let ints = [0, 1, 127, 128, 255, 256, 65_535, 65_536, u32::MAX.into(), 1 << 32, u64::MAX.into()];
+        let negative = [-1, -32, -33, -128, -129, -32_768, -32_769, i32::MIN.into(), i64::MIN.into()];
+        for value in ints.into_iter().chain(negative) {
+            let mut out = Vec::new();
+            pack::int(&mut out, value);
+            assert_eq!(one(&out), Ok(Head::Int(value)));
+        }
+        for len in [0, 1, 15, 16, 31, 32, 255, 256, 65_535, 65_536] {
+            let (mut text, mut data, mut extension) = (Vec::new(), Vec::new(), Vec::new());
+            pack::text(&mut text, &"x".repeat(len));
+            pack::binary(&mut data, &vec![7; len]);
+            pack::extension(&mut extension, 5, &vec![7; len]);
+            assert_eq!(one(&text), Ok(Head::Text(&"x".repeat(len))));
+            assert_eq!(one(&data), Ok(Head::Binary(&vec![7; len])));
+            assert_eq!(one(&extension), Ok(Head::Extension(5, &vec![7; len])));
+            let (mut array, mut map) = (Vec::new(), Vec::new());
+            pack::array(&mut array, len);
+            pack::map(&mut map, len);
+            assert_eq!(one(&array), Ok(Head::Array(len as u32)));
+            assert_eq!(one(&map), Ok(Head::Map(len as u32)));
+        }
+    }
+
+    #[test]
+    fn every_prefix_of_a_value_is_truncated() {
+        let mut out = Vec::new();
+        pack::map(&mut out, 2);
+        pack::text(&mut out, "key");
+        pack::array(&mut out, 3);
+        pack::float(&mut out, 0.5);
+        pack::reference(&mut out, 9);
+        pack::nil(&mut out);
+        pack::int(&mut out, -70_000);
+        pack::binary(&mut out, &[1; 300]);
+        let mut seen = Vec::new();
+        assert_eq!(Reader::new(&out).value_with(|object| seen.push(object)), Ok(&out[..]));
+        assert_eq!(seen, [9]);
+        for end in 0..out.len() {
+            assert_eq!(Reader::new(&out[..end]).value(), Err(Malformed::Truncated), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn depth_and_counts_are_limited() {
+        let deepest = [vec![0x91; DEEPEST], vec![0xc0]].concat();
+        assert_eq!(Reader::new(&deepest).value().map(<[u8]>::len), Ok(DEEPEST + 1));
+        assert_eq!(Reader::new(&[0x91; DEEPEST + 1]).value(), Err(Malformed::TooDeep));
+        assert_eq!(Reader::new(&[0x91; 1_000_000]).value(), Err(Malformed::TooDeep));
+        // Four billion elements are announced, none comes.
+        assert_eq!(Reader::new(&[0xdd, 0xff, 0xff, 0xff, 0xff]).value(), Err(Malformed::Truncated));
+        assert_eq!(Reader::new(&[0xc6, 0xff, 0xff, 0xff, 0xff]).value(), Err(Malformed::Truncated));
+    }
+
+    #[test]
+    fn what_is_no_value_is_named() {
+        assert_eq!(one(&[0xc1]), Err(Malformed::Reserved));
+        assert_eq!(one(&[0xa1, 0xff]), Err(Malformed::Utf8));
+        assert_eq!(Reader::new(&[0xd4, 1, 0]).value(), Err(Malformed::Reference));
+    }
+
+    /// Whatever the bytes: an answer, no panic, and never more than there is.
+    #[test]
+    fn random_bytes_are_survived() {
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        for _ in 0..200_000 {
+            let mut bytes = [0u8; 24];
+            for byte in &mut bytes {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                *byte = (state >> 56) as u8;
+            }
+            if let Ok(value) = Reader::new(&bytes).value() {
+                assert!(!value.is_empty() && value.len() <= bytes.len());
+            }
+        }
+    }
+}

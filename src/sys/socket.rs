@@ -1,0 +1,69 @@
+//! What the standard library does not ask of sockets: who is at the other end, and whether its machine is still there.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// The user id of this process.
+pub(crate) fn own_uid() -> u32 {
+    // SAFETY: (S1) takes no pointers and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// The user id of the process at the other end of a Unix socket, as it was when it connected.
+#[cfg(target_os = "linux")]
+pub(crate) fn peer_uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: (S1) both pointers lead to live locals, and `len` is the first one's size.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut found).cast(),
+            &raw mut len,
+        )
+    };
+    if result == 0 { Ok(found.uid) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The user id of the process at the other end of a Unix socket, as it was when it connected.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn peer_uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let (mut uid, mut gid) = (0, 0);
+    // SAFETY: (S1) both pointers lead to live locals.
+    let result = unsafe { libc::getpeereid(socket.as_raw_fd(), &raw mut uid, &raw mut gid) };
+    if result == 0 { Ok(uid) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Lets a TCP connection fail about 10 s after the other machine has vanished, also while nothing is sent.
+pub(crate) fn keep_alive(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
+    #[cfg(target_os = "linux")]
+    {
+        set(socket, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 4)?;
+        set(socket, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 2)?;
+        set(socket, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 3)?;
+        set(socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 10_000)?;
+    }
+    Ok(())
+}
+
+fn set(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    // SAFETY: (S1) the pointer leads to a live local of the length that is stated.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

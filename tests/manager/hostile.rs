@@ -1,0 +1,408 @@
+//! Clients that do not play by the rules: each is told why and ended, and another one notices nothing.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use procshare::manager::*;
+
+use crate::support::{Running, eventually, key, limited, local, path, run, tcp, tcp_limited, watched};
+
+/// Bytes of MessagePack, by hand: the tests shall not depend on the code they test.
+mod pack {
+    pub(super) fn frame(content: &[u8]) -> Vec<u8> {
+        [&(content.len() as u32).to_be_bytes()[..], content].concat()
+    }
+
+    pub(super) fn greeting(method: &str, version: u8, nonce: u8) -> Vec<u8> {
+        let mut bytes = vec![0x96, 0xa9];
+        bytes.extend(b"procshare");
+        bytes.extend([version, 0xa0 | method.len() as u8]);
+        bytes.extend(method.as_bytes());
+        bytes.extend([0xc4, 32]);
+        bytes.extend([nonce; 32]);
+        bytes.extend([0, 0xce, 1, 0, 0, 0]);
+        frame(&bytes)
+    }
+
+    pub(super) fn proof(proof: &[u8]) -> Vec<u8> {
+        frame(&[&[0x91, 0xc4, proof.len() as u8], proof].concat())
+    }
+
+    /// `[id, object, method, []]` with small numbers.
+    pub(super) fn call(id: u8, object: u8, method: &str) -> Vec<u8> {
+        let mut bytes = vec![0x94, id, object, 0xa0 | method.len() as u8];
+        bytes.extend(method.as_bytes());
+        bytes.push(0x90);
+        frame(&bytes)
+    }
+}
+
+enum Raw {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+impl Raw {
+    fn connect(server: &Running) -> Raw {
+        match &server.address {
+            Address::Unix(path) => Raw::Unix(UnixStream::connect(path).unwrap()),
+            Address::Tcp(place) => Raw::Tcp(TcpStream::connect(place).unwrap()),
+            other => panic!("{other}"),
+        }
+    }
+
+    /// One that has been let in over a Unix socket.
+    fn inside(server: &Running) -> Raw {
+        let mut raw = Raw::connect(server);
+        raw.send(&pack::greeting("peer", 1, 1));
+        raw.send(&pack::proof(&[]));
+        assert!(raw.frame().unwrap().starts_with(b"\x96\xa9procshare\x01"));
+        assert_eq!(raw.frame().unwrap(), [0x91, 0xc4, 0]);
+        raw
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        let sent = match self {
+            Raw::Unix(stream) => stream.write_all(bytes),
+            Raw::Tcp(stream) => stream.write_all(bytes),
+        };
+        // It may have been thrown out already: the test looks at what it is told.
+        if let Err(error) = sent {
+            assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
+        }
+    }
+
+    fn read_exact(&mut self, buffer: &mut [u8]) -> std::io::Result<()> {
+        match self {
+            Raw::Unix(stream) => stream.read_exact(buffer),
+            Raw::Tcp(stream) => stream.read_exact(buffer),
+        }
+    }
+
+    /// The next frame, unless the connection has ended.
+    fn frame(&mut self) -> Option<Vec<u8>> {
+        let mut len = [0; 4];
+        self.read_exact(&mut len).ok()?;
+        let mut content = vec![0; u32::from_be_bytes(len) as usize];
+        self.read_exact(&mut content).ok()?;
+        Some(content)
+    }
+
+    /// What it is told before the connection ends.
+    fn last_words(mut self) -> String {
+        let mut last = Vec::new();
+        while let Some(frame) = self.frame() {
+            last = frame;
+        }
+        String::from_utf8_lossy(&last).into_owned()
+    }
+}
+
+/// Another client, which works all the time, and in the end has everything it had.
+fn undisturbed(server: &Running, mischief: impl FnOnce()) {
+    let manager = server.client();
+    let list = List::<u64>::anonymous(&manager).unwrap();
+    let lock = Lock::anonymous(&manager).unwrap();
+    let guard = lock.lock().unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let pushed = std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let mut pushed = 0;
+            while !done.load(std::sync::atomic::Ordering::Acquire) {
+                list.push(&pushed).unwrap();
+                pushed += 1;
+            }
+            pushed
+        });
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(mischief));
+        done.store(true, std::sync::atomic::Ordering::Release);
+        let pushed = worker.join().unwrap();
+        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        pushed
+    });
+    assert!(list.iter().map(Result::unwrap).eq(0..pushed));
+    guard.unlock().unwrap();
+    drop((list, lock));
+    eventually("nothing is left of anybody", || manager.stats().unwrap().objects == 0);
+}
+
+#[test]
+fn garbage_is_told_what_it_is() {
+    watched(|| {
+        let server = local();
+        undisturbed(&server, || {
+            for (bytes, words) in [
+                (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), "1 to 1024 are taken"),
+                (vec![0xff; 4096], "1 to 1024 are taken"),
+                (vec![0; 64], "1 to 1024 are taken"),
+                (pack::frame(&[0xc1; 20]), "no greeting came"),
+                (pack::greeting("peer", 2, 1), "client version 2"),
+                (pack::greeting("none", 1, 1), "no greeting came"),
+                (pack::greeting("key", 1, 1), "has no key"),
+                ([pack::greeting("peer", 1, 1), pack::frame(&[0x90])].concat(), "no proof came"),
+            ] {
+                let mut raw = Raw::connect(&server);
+                raw.send(&bytes);
+                let told = raw.last_words();
+                assert!(told.contains(words), "{words}: {told}");
+            }
+        });
+    });
+}
+
+#[test]
+fn bad_frames_end_their_client_with_a_reason() {
+    watched(|| {
+        let server = limited(Limits { frame: 1 << 16, ..Limits::default() });
+        undisturbed(&server, || {
+            let deep = [&[0x94, 1, 0, 0xa4][..], b"ping", &[0x91; 100_000][..60_000]].concat();
+            for (bytes, words) in [
+                (vec![0, 1, 0, 1], "1 to 65536 are taken"),
+                (vec![0xff; 4], "1 to 65536 are taken"),
+                (vec![0; 4], "a frame of 0 bytes"),
+                (pack::frame(&[0x93, 1, 0, 0]), "no request"),
+                (pack::frame(&[0x94, 1, 0, 0xa4, b'p']), "the bytes end inside a value"),
+                (
+                    pack::frame(&[&[0x94, 1, 0, 0xa4][..], b"ping", &[0x90, 0x90]].concat()),
+                    "bytes behind the value",
+                ),
+                (pack::frame(&[&[0x94, 1, 0, 0xa4][..], b"pi\xffg", &[0x90]].concat()), "not UTF-8"),
+                (
+                    pack::frame(
+                        &[&[0x94, 1, 0, 0xa4][..], b"ping", &[0xdd, 0xff, 0xff, 0xff, 0xff]].concat(),
+                    ),
+                    "the bytes end",
+                ),
+                (pack::frame(&deep), "nested deeper than 64 levels"),
+            ] {
+                let mut raw = Raw::inside(&server);
+                raw.send(&bytes);
+                let told = raw.last_words();
+                assert!(told.contains(words), "{words}: {told}");
+            }
+        });
+    });
+}
+
+#[test]
+fn random_bytes_break_nothing() {
+    watched(|| {
+        let server = local();
+        undisturbed(&server, || {
+            let mut random = 11u64;
+            for _ in 0..200 {
+                let mut raw = Raw::inside(&server);
+                let mut content = vec![0u8; 40];
+                for byte in &mut content {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    *byte = (random >> 56) as u8;
+                }
+                // So that most of them get as far as the store.
+                content[..4].copy_from_slice(&[0x94, 1, (random >> 60) as u8, 0xa3]);
+                raw.send(&pack::frame(&content));
+                raw.send(&pack::call(2, 0, "ping"));
+            }
+        });
+    });
+}
+
+#[test]
+fn a_million_tiny_frames_are_answered_between_those_of_others() {
+    watched(|| {
+        let server = local();
+        undisturbed(&server, || {
+            let mut raw = Raw::inside(&server);
+            // Requests to which no answer is wanted.
+            let many = pack::call(0, 0, "ping").repeat(10_000);
+            (0..100).for_each(|_| raw.send(&many));
+            raw.send(&pack::call(7, 0, "ping"));
+            assert_eq!(raw.frame().unwrap(), [0x92, 7, 0xc0]);
+        });
+    });
+}
+
+#[test]
+fn a_client_that_never_reads_is_ended_and_costs_bounded_memory() {
+    watched(|| {
+        let limits = Limits { unread: 1 << 16, stall: Duration::from_millis(300), ..Limits::default() };
+        let server = limited(limits);
+        undisturbed(&server, || {
+            let mut raw = Raw::inside(&server);
+            if let Raw::Unix(stream) = &raw {
+                stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+            }
+            let calls = pack::call(1, 0, "stats").repeat(1000);
+            // Until the server takes no more.
+            loop {
+                let Raw::Unix(stream) = &mut raw else { unreachable!() };
+                if stream.write_all(&calls).is_err() {
+                    break;
+                }
+            }
+            eventually("it is ended", || server.handle.clients() == 1);
+        });
+    });
+}
+
+#[test]
+fn slow_senders_and_silent_strangers_are_ended() {
+    watched(|| {
+        let short = Duration::from_millis(200);
+        let limits = Limits { handshake: short, slow_frame: short, idle: Some(short), ..Limits::default() };
+        let server = limited(limits);
+        undisturbed(&server, || {
+            let silent = Raw::connect(&server);
+            assert!(silent.last_words().contains("too long to be let in"));
+            let mut slow = Raw::inside(&server);
+            slow.send(&[0, 0]);
+            assert!(slow.last_words().contains("a frame took too long"));
+            let idle = Raw::inside(&server);
+            assert!(idle.last_words().contains("silent for too long"));
+        });
+    });
+}
+
+#[test]
+fn too_many_clients_are_told_so() {
+    watched(|| {
+        let server = limited(Limits { clients: 3, ..Limits::default() });
+        let manager = server.client();
+        let two = [server.client(), server.client()];
+        let refused = Manager::connect(&server.address).unwrap_err();
+        assert!(refused.to_string().contains("3 clients are connected"), "{refused}");
+        two.iter().for_each(|client| client.ping().unwrap());
+        drop(two);
+        eventually("there is room again", || Manager::connect(&server.address).is_ok());
+        manager.ping().unwrap();
+    });
+}
+
+#[test]
+fn who_does_not_know_the_key_stays_outside() {
+    watched(|| {
+        let server = tcp();
+        undisturbed(&server, || {
+            let other = Key::new(*b"another key of the right length!").unwrap();
+            let wrong = Manager::builder().key(other.clone()).connect(&server.address).unwrap_err();
+            assert!(
+                matches!(&wrong, ManagerError::Refused { reason, .. } if reason == "wrong key"),
+                "{wrong}"
+            );
+            let none = Manager::connect(&server.address).unwrap_err();
+            assert!(matches!(none, ManagerError::Refused { .. }), "{none}");
+            // Without asking: no key at all, no proof, and an empty one.
+            for (method, words) in [("peer", "needs a key"), ("key", "wrong key")] {
+                let mut raw = Raw::connect(&server);
+                raw.send(&pack::greeting(method, 1, 1));
+                raw.send(&pack::proof(&[]));
+                let told = raw.last_words();
+                assert!(told.contains(words), "{words}: {told}");
+            }
+            // Straight to a call.
+            let mut raw = Raw::connect(&server);
+            raw.send(&pack::call(1, 0, "ping"));
+            assert!(raw.last_words().contains("no greeting came"));
+        });
+        let keyless = run(Server::builder().address(Address::Unix(path("keyless"))));
+        let refused = Manager::builder().key(key()).connect(&keyless.address).unwrap_err();
+        assert!(refused.to_string().contains("has no key"), "{refused}");
+        assert!(matches!(
+            Server::bind(&"tcp:127.0.0.1:0".parse().unwrap()),
+            Err(ManagerError::KeyNeeded { .. })
+        ));
+    });
+}
+
+/// Records what a true client says, and says it again.
+#[test]
+fn a_replayed_proof_is_refused() {
+    watched(|| {
+        let server = tcp();
+        let Address::Tcp(place) = server.address.clone() else { unreachable!() };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let between = Address::Tcp(listener.local_addr().unwrap().to_string());
+        let recorded = std::thread::scope(|scope| {
+            let relay = scope.spawn(move || {
+                let (mut client, _) = listener.accept().unwrap();
+                let mut to = Raw::Tcp(TcpStream::connect(&place).unwrap());
+                let mut from = Raw::Tcp(client.try_clone().unwrap());
+                let mut recorded = Vec::new();
+                for _ in 0..2 {
+                    let said = from.frame().unwrap();
+                    to.send(&pack::frame(&said));
+                    recorded.push(said);
+                    client.write_all(&pack::frame(&to.frame().unwrap())).unwrap();
+                }
+                recorded
+            });
+            Manager::builder().key(key()).connect(&between).unwrap();
+            relay.join().unwrap()
+        });
+        let mut raw = Raw::connect(&server);
+        recorded.iter().for_each(|said| raw.send(&pack::frame(said)));
+        let told = raw.last_words();
+        assert!(told.contains("wrong key"), "{told}");
+    });
+}
+
+/// Servers that want to pass for the true one, without the key.
+#[test]
+fn an_impostor_is_not_believed() {
+    watched(|| {
+        for reflect in [true, false] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = Address::Tcp(listener.local_addr().unwrap().to_string());
+            std::thread::scope(|scope| {
+                scope.spawn(move || {
+                    let (client, _) = listener.accept().unwrap();
+                    let mut raw = Raw::Tcp(client);
+                    let hello = raw.frame().unwrap();
+                    if reflect {
+                        // Sends back whatever comes: greeting and proof.
+                        raw.send(&pack::frame(&hello));
+                        let proof = raw.frame().unwrap();
+                        raw.send(&pack::frame(&proof));
+                    } else {
+                        // Pretends that no key is needed.
+                        raw.send(&pack::greeting("peer", 1, 9));
+                    }
+                    while raw.frame().is_some() {}
+                });
+                let error = Manager::builder().key(key()).connect(&address).unwrap_err();
+                let words = if reflect { "does not know the key" } else { "asks for 'peer'" };
+                assert!(error.to_string().contains(words), "{error}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up() {
+    watched(|| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap().to_string());
+        let connector = Manager::builder().key(key()).timeout(Duration::from_millis(200));
+        let error = connector.connect(&address).unwrap_err();
+        assert!(error.to_string().contains("did not answer in time"), "{error}");
+    });
+}
+
+#[test]
+fn memory_has_a_limit_that_clients_are_told() {
+    watched(|| {
+        let server = tcp_limited(Limits { memory: 1 << 20, ..Limits::default() });
+        let manager = server.client();
+        let list = List::<Vec<u8>>::anonymous(&manager).unwrap();
+        let error = (0..1000).find_map(|_| list.push(&vec![0; 10_000]).err()).unwrap();
+        assert!(matches!(error, ManagerError::Limit { .. }), "{error}");
+        assert!(server.handle.bytes() <= 1 << 20);
+        list.clear().unwrap();
+        list.push(&vec![0; 10_000]).unwrap();
+        let big = tcp_limited(Limits { frame: 1 << 16, ..Limits::default() });
+        let list = List::<Vec<u8>>::anonymous(&big.client()).unwrap();
+        assert!(matches!(list.push(&vec![0; 1 << 17]), Err(ManagerError::Limit { .. })), "a call");
+        list.push(&vec![0; 1000]).unwrap();
+    });
+}

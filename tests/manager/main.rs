@@ -1,0 +1,9 @@
+//! Server and clients over real sockets, through the public API alone.
+
+mod death;
+mod hostile;
+mod objects;
+mod python;
+mod remote;
+mod storm;
+mod support;
