@@ -45,6 +45,21 @@ fn producer_consumer() {
 }
 
 #[test]
+fn work_queue() {
+    says("work_queue", &[], "1000 tasks done, all right: true");
+}
+
+#[test]
+fn frames() {
+    says("frames", &[], "200 of 200 pictures of 1 MiB");
+}
+
+#[test]
+fn ticker() {
+    says("ticker", &[], "20000 prices, every one heard or counted: true");
+}
+
+#[test]
 fn survive_a_kill() {
     says("survive_a_kill", &[], "the balance is 150");
 }

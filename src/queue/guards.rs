@@ -43,7 +43,11 @@ impl<'a, T: Plain> Reservation<'a, T> {
     where
         T: bytemuck::Zeroable,
     {
-        self.write(T::zeroed())
+        // SAFETY: (S14) as in `write`; zeros are a `T`. In place: it may be larger than the stack.
+        unsafe {
+            self.place.write_bytes(0, 1);
+            self.place.as_mut()
+        }
     }
 
     /// Writes the item and puts it.
