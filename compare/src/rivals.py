@@ -145,6 +145,32 @@ class Segment:
         return self.right
 
 
+class Queue:
+    """The first worker puts numbers, the second gets them; those that come in order count."""
+
+    every = True
+
+    def __init__(self, parties):
+        self.queue, self.roles, self.right = context.Queue(1024), context.Value("i", 0), context.RawValue("Q", 0)
+        self.role, self.next = None, 0
+
+    def work(self, n):
+        if self.role is None:
+            with self.roles.get_lock():
+                self.role = self.roles.value
+                self.roles.value += 1
+        numbers = range(self.next, self.next + n)
+        self.next += n
+        if self.role == 0:
+            for number in numbers:
+                self.queue.put(number)
+        else:
+            self.right.value += sum(self.queue.get() == number for number in numbers)
+
+    def answer(self):
+        return self.right.value
+
+
 ROWS = {
     "lock": Lock,
     "rlock": RLock,
@@ -155,6 +181,7 @@ ROWS = {
     "value": Value,
     "array": Array,
     "segment": Segment,
+    "queue": Queue,
 }
 
 

@@ -6,6 +6,7 @@ pub mod condition;
 pub mod event;
 pub mod lock;
 mod ours;
+pub mod queue;
 pub mod raw;
 pub mod rlock;
 pub mod segment;
@@ -35,6 +36,7 @@ pub fn all() -> Vec<Row> {
         wakeup::rows(),
         value::rows(),
         array::rows(),
+        queue::rows(),
         segment::rows(),
     ]
     .into_iter()
