@@ -325,8 +325,17 @@ impl<T: Plain> Queue<T> {
 
     #[inline]
     fn put_until(&self, item: T, deadline: Deadline) -> Result<(), PutError<T>> {
-        match self.put_bytes(bytemuck::bytes_of(&item), deadline) {
-            Ok(_) => Ok(()),
+        let (ring, mut again) = (&self.ring, false);
+        let member = &ring.attached().member;
+        let outcome = until(member.host(), member.me(), ring.waiting(false), deadline, || {
+            // Who waits looks before it takes the lock: the consumers' work goes on undisturbed.
+            if std::mem::replace(&mut again, true) && ring.is_plainly_full() {
+                return Err(NotPut::Full);
+            }
+            ring.put_value(&item, deadline)
+        });
+        match outcome {
+            Ok(()) => Ok(()),
             Err(NotPut::Full) if deadline == Deadline::Now => Err(PutError::Full(item)),
             Err(NotPut::Full) => Err(PutError::TimedOut(item)),
             Err(NotPut::Closed) => Err(PutError::Closed(item)),
@@ -344,8 +353,17 @@ impl<T: Plain> Queue<T> {
     #[inline]
     fn get_until(&self, deadline: Deadline) -> Result<T, GetError> {
         let mut bits = MaybeUninit::<T::Bits>::uninit();
-        self.get_bytes(bytes_of_place(&mut bits), deadline)?;
-        // SAFETY: (S9) `get_bytes` wrote all bytes of this private copy.
+        let (ring, mut again) = (&self.ring, false);
+        let member = &ring.attached().member;
+        until(member.host(), member.me(), ring.waiting(true), deadline, || {
+            // As in `put_until`.
+            if std::mem::replace(&mut again, true) && ring.is_plainly_empty() {
+                return Err(NotTaken::Empty);
+            }
+            ring.get_value(&mut bits, deadline)
+        })
+        .map_err(|why| not_taken(why, deadline))?;
+        // SAFETY: (S9) `get_value` wrote all bytes of this private copy.
         unsafe { read_checked(&bits) }.map_err(|_| GetError::Failed(self.invalid()))
     }
 
@@ -407,11 +425,7 @@ fn not_taken(why: NotTaken, deadline: Deadline) -> GetError {
     }
 }
 
-/// A private place as bytes to be written.
-fn bytes_of_place<B>(place: &mut MaybeUninit<B>) -> &mut [MaybeUninit<u8>] {
-    bytes_of_places(std::slice::from_mut(place))
-}
-
+/// Private places as bytes to be written.
 pub(super) fn bytes_of_places<B>(places: &mut [MaybeUninit<B>]) -> &mut [MaybeUninit<u8>] {
     let len = size_of_val(places);
     // SAFETY: (S9) uninitialised places are uninitialised bytes.

@@ -1,5 +1,7 @@
 //! The producers' side of the ring.
 
+use bytemuck::NoUninit;
+
 use super::super::stamp::{Stamp, State};
 use super::{HIGH_WATER_EVERY, NotPut, Ring, Slot};
 use crate::atomic::Ordering::*;
@@ -17,6 +19,42 @@ impl Ring {
         let count = outcome?;
         self.head.not_empty.events.notify(self.attached.member.host(), count as u32);
         Ok(count)
+    }
+
+    /// Puts one item, whose size the compiler knows: a small one moves in registers.
+    #[inline]
+    pub(in crate::queue) fn put_value<B: NoUninit>(
+        &self,
+        item: &B,
+        deadline: Deadline,
+    ) -> Result<(), NotPut> {
+        let put = &self.head.put;
+        let (owner, _) = self.enter(put, deadline, "put into it")?;
+        // Relaxed: changed under this lock only.
+        let tail = self.free_tail(put.position.load(Relaxed));
+        if let Ok(tail) = tail {
+            self.items.store_value(self.item_at(tail), item);
+            self.stamp(tail).store(Stamp::new(State::Committed, tail, 0));
+            put.position.store(tail + 1, Relaxed);
+            self.note_high_water(tail + 1);
+        }
+        self.leave(put, owner);
+        tail?;
+        self.head.not_empty.events.notify(self.attached.member.host(), 1);
+        Ok(())
+    }
+
+    /// Whether there is nothing to do for a producer that waits, seen without the lock: the next slot holds an item that nobody
+    /// has begun to take.
+    pub(in crate::queue) fn is_plainly_full(&self) -> bool {
+        // Acquire: a tail that another producer has moved on meanwhile leads to a newer stamp, and so to the lock.
+        let tail = self.head.put.position.load(Acquire);
+        let Some(before) = tail.checked_sub(self.layout.capacity) else { return false };
+        self.stamp(tail).load().is(State::Committed, before)
+            // SeqCst: pair ANNOUNCE; this may be a waiter's last look.
+            && self.head.take.position.load(SeqCst) <= before
+            && !self.is_closed()
+            && self.attached.member.me() != 0
     }
 
     /// As `put`, with the put lock held.

@@ -2,6 +2,8 @@
 
 use core::mem::MaybeUninit;
 
+use bytemuck::AnyBitPattern;
+
 use super::super::stamp::{Stamp, State};
 use super::{NotTaken, Ring, Slot};
 use crate::atomic::Ordering::*;
@@ -27,6 +29,42 @@ impl Ring {
         let count = outcome?;
         self.head.not_full.events.notify(self.attached.member.host(), count as u32);
         Ok(count)
+    }
+
+    /// Takes one item, whose size the compiler knows: a small one moves in registers.
+    #[inline]
+    pub(in crate::queue) fn get_value<B: AnyBitPattern>(
+        &self,
+        to: &mut MaybeUninit<B>,
+        deadline: Deadline,
+    ) -> Result<(), NotTaken> {
+        let take = &self.head.take;
+        let (owner, clean) = self.enter(take, deadline, "get from it")?;
+        if !clean {
+            take.returned.store(1, SeqCst);
+        }
+        let next = self.next();
+        if let Ok((position, behind)) = next {
+            self.items.load_value(self.item_at(position), to);
+            self.consume(position, behind);
+        }
+        self.leave(take, owner);
+        next?;
+        self.head.not_full.events.notify(self.attached.member.host(), 1);
+        Ok(())
+    }
+
+    /// Whether there is nothing to do for a consumer that waits, seen without the lock: the next slot is free, and nothing was
+    /// ever held that could come back.
+    pub(in crate::queue) fn is_plainly_empty(&self) -> bool {
+        let take = &self.head.take;
+        // Acquire: a head that another consumer has moved on meanwhile leads to a newer stamp, and so to the lock.
+        let head = take.position.load(Acquire);
+        self.stamp(head).load().is(State::Empty, head)
+            && take.peeked.load(Relaxed) == 0
+            && take.returned.load(SeqCst) == 0
+            && !self.is_closed()
+            && self.attached.member.me() != 0
     }
 
     /// Whether a `get` would return at once: an item is there, or the ring is closed and drained. With `thorough`, what the dead

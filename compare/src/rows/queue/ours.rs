@@ -150,7 +150,7 @@ impl<const N: usize> Belt<N> for Bytes {
     }
 
     fn send(&self, numbers: impl Iterator<Item = u64>) -> Result<(), Failure> {
-        super::rivals::each_large(numbers, |item| {
+        super::rivals::each_large(numbers, |item: &Item<N>| {
             self.queue.put(bytemuck::cast_slice(&item[..])).map_err(refused)
         })
     }

@@ -205,7 +205,7 @@ impl<const N: usize> Belt<N> for RtrbBytes {
 
     fn send(&self, numbers: impl Iterator<Item = u64>) -> Result<(), Failure> {
         let mut end = held(&self.0.0);
-        each_large(numbers, |item| {
+        each_large(numbers, |item: &Item<N>| {
             let mut rest: &[u8] = bytemuck::cast_slice(&item[..]);
             let backoff = Backoff::new();
             while !rest.is_empty() {
@@ -262,7 +262,7 @@ impl<const N: usize> Belt<N> for Pipe {
         Ok(Self { reader: reader.into(), writer: writer.into() })
     }
 
-    fn send(&self, mut numbers: impl Iterator<Item = u64>) -> Result<(), Failure> {
+    fn send(&self, numbers: impl Iterator<Item = u64>) -> Result<(), Failure> {
         numbers
             .map(item::<N>)
             .try_for_each(|item| (&self.writer).write_all(bytemuck::cast_slice(&item)).map_err(refused))
@@ -293,7 +293,7 @@ impl<const N: usize> Belt<N> for IpcChannel {
 
     fn send(&self, numbers: impl Iterator<Item = u64>) -> Result<(), Failure> {
         let sender = held(&self.0);
-        each_large(numbers, |item| sender.send(bytemuck::cast_slice(&item[..])).map_err(refused))
+        each_large(numbers, |item: &Item<N>| sender.send(bytemuck::cast_slice(&item[..])).map_err(refused))
     }
 
     fn receive(&self, count: u64, sink: impl FnMut(&Item<N>) -> Result<(), Failure>) -> Result<(), Failure> {
