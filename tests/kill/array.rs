@@ -1,11 +1,12 @@
 //! Deaths inside `Array`: a torn range is named, all others stay usable, and no room for guards is lost.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering::SeqCst;
 
 use procshare::{Array, ArrayGuard, ArrayInit, Cause, Error, LockError, Plain, Space};
 use procshare_harness::{Fate, Scenario};
 
-use crate::support::{World, die_after};
+use crate::support::{World, await_word, die_after};
 
 kill_tests! {
     set: Pair;
@@ -13,6 +14,7 @@ kill_tests! {
     update: Chain;
     write_range: Pair;
     guard: Pair;
+    read_after_a_writer: Alone;
     take_over: Chain;
     set_then_take_over: Chain;
     grow: Chain;
@@ -23,6 +25,8 @@ const LEN: usize = 32;
 const RANGE: Range<usize> = 4..12;
 const GUARDS: usize = 2;
 const REPAIRING: usize = 0;
+const INSIDE: usize = 1;
+const GO: usize = 2;
 
 /// Elements that one store writes.
 type Narrow = u64;
@@ -153,7 +157,7 @@ fn writes<T: Element>(
             let array = used(world);
             stage.run(|| match operation(array) {
                 Ok(()) => world.note(victim),
-                Err(Error::RangeOwnerDied { .. }) => {}
+                Err(Error::RangeOwnerDied { .. } | Error::OwnerDied { .. }) => {}
                 Err(other) => panic!("{other}"),
             })
         });
@@ -192,6 +196,49 @@ fn guard() -> Scenario<'static, ArrayWorld<Narrow>> {
         }
         Ok(())
     })
+}
+
+/// Where the table of claims begins: behind the head, the stripes, and a bit for each entry.
+fn first_entry<T: Element>(world: &ArrayWorld<T>) -> u64 {
+    let [stripes, entries] =
+        [40, 44].map(|at| u64::from(u32::from_ne_bytes(world.body(at, 4).try_into().unwrap())));
+    64 + 64 * stripes + 8 * entries.div_ceil(64)
+}
+
+/// A reader waits for a writer who lives, claims the range and dies: it has torn nothing.
+fn read_after_a_writer() -> Scenario<'static, ArrayWorld<Wide>> {
+    let world = || {
+        let world = World::new("array-read-after", array_in::<Wide>).with_helper(|world| {
+            let guard = world.object.lock(RANGE).unwrap();
+            world.note(INSIDE);
+            await_word(world.word(GO), 1);
+            drop(guard);
+            world.word(GO).store(2, SeqCst);
+        });
+        await_word(world.word(INSIDE), 1);
+        world.occupy_watch(first_entry(&world) + 24);
+        world
+    };
+    fn let_go(world: &ArrayWorld<Wide>) {
+        if !world.noted(GO) {
+            world.note(GO);
+        }
+        await_word(world.word(GO), 2);
+    }
+    Scenario::new("array read after a writer", world)
+        .prepared("read", |world, stage| {
+            let array = used(world);
+            stage.run(|| assert_eq!(array.get(RANGE.start).unwrap(), Wide::all(1)))
+        })
+        .when_asleep(let_go)
+        .watch(|world| world.regions())
+        .check(|world, _| {
+            let_go(world);
+            match survive(world, RANGE.start..RANGE.start + 1)? {
+                Some(1) => Ok(()),
+                left => Err(format!("{left:?}, although nobody wrote")),
+            }
+        })
 }
 
 /// Locks the range, repairs it if need be, and gives it back.

@@ -38,6 +38,26 @@ pub(super) struct Torn {
     pub(super) cause: Cause,
 }
 
+/// What a range is claimed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Read,
+    Change,
+    Lock,
+    Grow,
+}
+
+impl Purpose {
+    fn action(self) -> &'static str {
+        match self {
+            Purpose::Read => "read it",
+            Purpose::Change => "change it",
+            Purpose::Lock => "lock it",
+            Purpose::Grow => "grow it",
+        }
+    }
+}
+
 /// A held range; given back when dropped.
 pub(super) struct Claim<'a> {
     core: &'a Core,
@@ -64,13 +84,13 @@ impl Core {
         &self,
         range: Range<usize>,
         deadline: Deadline,
-        action: &'static str,
+        purpose: Purpose,
     ) -> Result<Claim<'_>> {
-        let me = self.attached.member.join(|| self.attached.object(), action)?;
+        let me = self.attached.member.join(|| self.attached.object(), purpose.action())?;
         let owner = Owner::new(me, sys::thread_token());
         let mut waiting: Option<(*const Entry, Waiting<'_, _>)> = None;
         let entry = loop {
-            let obstacle = match self.enter(&range, owner, deadline)? {
+            let obstacle = match self.enter(&range, owner, deadline, purpose)? {
                 Ok(entry) => break entry,
                 Err(obstacle) => obstacle,
             };
@@ -99,6 +119,7 @@ impl Core {
         range: &Range<usize>,
         owner: Owner,
         deadline: Deadline,
+        purpose: Purpose,
     ) -> Result<Result<&Entry, Obstacle<'_>>> {
         self.under_gate(deadline, || {
             let table = &self.parts.table;
@@ -107,6 +128,9 @@ impl Core {
                 return Err(Obstacle::Entry(entry, seen));
             }
             let entry = self.vacancy(range).ok_or(Obstacle::Full)?;
+            if purpose == Purpose::Read {
+                entry.mark_reading();
+            }
             entry.enter(owner, &self.parts.head.epoch);
             Ok(entry)
         })
@@ -291,13 +315,13 @@ impl Core {
         &self,
         range: Range<usize>,
         deadline: Deadline,
-        action: &'static str,
+        purpose: Purpose,
     ) -> Result<Claim<'_>> {
-        self.attached.member.join(|| self.attached.object(), action)?;
+        self.attached.member.join(|| self.attached.object(), purpose.action())?;
         if let Some(torn) = self.torn_in(&range) {
             return Err(self.owner_died(&torn));
         }
-        let claim = self.claim(range, deadline, action)?;
+        let claim = self.claim(range, deadline, purpose)?;
         match &claim.torn {
             None => Ok(claim),
             Some(torn) => Err(self.owner_died(torn)),

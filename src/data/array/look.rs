@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
-use super::claims::{Core, Torn};
+use super::claims::{Core, Purpose, Torn};
 use super::stripe::{Stripe, Taken};
 use crate::atomic::{Ordering::*, fence, pause, yield_now};
 use crate::cause::Cause;
@@ -51,7 +51,7 @@ impl Core {
         if !self.attached.member.may_write() {
             return self.read_patiently(range, to, deadline);
         }
-        let claim = self.whole_claim(range, deadline, "read it")?;
+        let claim = self.whole_claim(range, deadline, Purpose::Read)?;
         self.parts.elements.load(claim.range.start * self.size, to);
         Ok(())
     }
@@ -84,7 +84,8 @@ impl Core {
     /// A reader's pause, as long as somebody is in its way and at most one slice.
     fn rest_before_looking(&self, range: &Range<usize>, deadline: Deadline) {
         let host = self.attached.member.host();
-        if let Some((entry, seen)) = self.parts.table.overlapping(range.clone()).next() {
+        let mut overlapping = self.parts.table.overlapping(range.clone());
+        if let Some((entry, seen)) = overlapping.find(|(entry, seen)| seen.may_change(entry)) {
             return host.wait(&entry.futex(), seen.bits(), deadline, READER_SLICE_NS);
         }
         let writing = |stripe: &Stripe| stripe.taken().filter(|taken| range.contains(&taken.index()));
@@ -98,7 +99,8 @@ impl Core {
     /// Tells a reader of a writer in `range` that is gone or left it torn.
     fn check_dead(&self, range: &Range<usize>) -> Result<()> {
         let host = self.attached.member.host();
-        for (entry, seen) in self.parts.table.overlapping(range.clone()) {
+        let overlapping = self.parts.table.overlapping(range.clone());
+        for (entry, seen) in overlapping.filter(|(entry, seen)| seen.may_change(entry)) {
             let cause = match seen.torn() {
                 None if host.fate(seen.holder()) == Fate::Gone => Some(Cause::Died),
                 torn => torn,
@@ -136,7 +138,7 @@ impl Core {
         // Acquire: pair EPOCH, see `table`.
         let epoch = self.parts.head.epoch.load(Acquire);
         let table = &self.parts.table;
-        if !table.is_empty() && table.overlapping(range.clone()).next().is_some() {
+        if !table.is_empty() && table.overlapping(range.clone()).any(|(entry, seen)| seen.may_change(entry)) {
             return Look::Busy;
         }
         // One load cannot be torn by one store, whoever holds the stripe.

@@ -25,7 +25,7 @@ pub(crate) use describe::describe;
 pub use guard::ArrayGuard;
 
 use self::body::{DEFAULT_GUARDS, Layout, Parts, check_sizes};
-use self::claims::Core;
+use self::claims::{Core, Purpose};
 use self::stripe::group_shift;
 use crate::cause::Cause;
 use crate::error::{Error, Result};
@@ -274,7 +274,7 @@ impl<T: Plain> Array<T> {
     /// As [`set`](Self::set); [`Error::Inherited`] to a child that was forked within `change`, which writes nothing.
     pub fn update<R>(&self, index: usize, change: impl FnOnce(&mut T) -> R) -> Result<R> {
         let range = self.check(index, 1)?;
-        let claim = self.core.whole_claim(range, Deadline::Never, "change it")?;
+        let claim = self.core.whole_claim(range, Deadline::Never, Purpose::Change)?;
         let mut value = self.read_held(index)?;
         let result = change(&mut value);
         claim.require_mine()?;
@@ -349,7 +349,7 @@ impl<T: Plain> Array<T> {
         if range.is_empty() {
             return Ok(());
         }
-        let _claim = self.core.whole_claim(range, Deadline::Never, "change it")?;
+        let _claim = self.core.whole_claim(range, Deadline::Never, Purpose::Change)?;
         self.core.parts.elements.store(start * size_of::<T>(), bytemuck::cast_slice(from));
         Ok(())
     }
@@ -364,7 +364,7 @@ impl<T: Plain> Array<T> {
         if range.is_empty() {
             return Ok(());
         }
-        let claim = self.core.whole_claim(range, Deadline::Never, "change it")?;
+        let claim = self.core.whole_claim(range, Deadline::Never, Purpose::Change)?;
         for index in claim.range.clone() {
             self.core.parts.elements.store(index * size_of::<T>(), bytemuck::bytes_of(&value));
         }
@@ -442,7 +442,7 @@ impl<T: Plain> Array<T> {
             return Ok(());
         }
         // A claim behind the largest length is the lock of growing; nobody else claims there.
-        let _growing = self.core.claim(capacity..capacity + 1, Deadline::Never, "grow it")?;
+        let _growing = self.core.claim(capacity..capacity + 1, Deadline::Never, Purpose::Grow)?;
         let old = self.len();
         if len > old {
             let elements_at = self.core.parts.layout.elements_at;
@@ -536,7 +536,7 @@ impl<T: Plain> Array<T> {
         if index >= self.len() {
             return Err(self.out_of_range(index, index.saturating_add(1)));
         }
-        let _claim = self.core.whole_claim(index..index + 1, deadline, "change it")?;
+        let _claim = self.core.whole_claim(index..index + 1, deadline, Purpose::Change)?;
         self.core.parts.elements.store(index * size_of::<T>(), bytemuck::bytes_of(&value));
         Ok(())
     }
@@ -550,7 +550,7 @@ impl<T: Plain> Array<T> {
         if range.is_empty() {
             return Err(self.out_of_range(range.start, range.end).into());
         }
-        let claim = self.core.claim(range, deadline, "lock it")?;
+        let claim = self.core.claim(range, deadline, Purpose::Lock)?;
         let cause: Option<Cause> = claim.torn.as_ref().map(|torn| torn.cause);
         let guard = ArrayGuard::new(claim)?;
         match cause {

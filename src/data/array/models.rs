@@ -81,6 +81,10 @@ impl Pair {
 
     /// The long way, as `Core::claim` goes it.
     fn claim(&self, by: &Participant, range: Range<usize>) -> Held<'_> {
+        self.claim_for(by, range, false)
+    }
+
+    fn claim_for(&self, by: &Participant, range: Range<usize>, reading: bool) -> Held<'_> {
         let entry = loop {
             let obstacle = self.under_gate(by, || {
                 let mut overlapping = self.table.overlapping(range.clone());
@@ -88,6 +92,9 @@ impl Pair {
                     return Err(held);
                 }
                 let entry = self.table.prepare(&range).expect("an entry for each");
+                if reading {
+                    entry.mark_reading();
+                }
                 entry.enter(by.owner(), &self.epoch);
                 Ok(entry)
             });
@@ -96,8 +103,10 @@ impl Pair {
                 Err((entry, seen)) => {
                     let mut patience = Patience::new(by, &entry.watch, by.owner().id(), Deadline::Never);
                     let Some(announced) = entry.announce(seen) else { continue };
-                    if patience.sleep(&entry.futex(), announced.bits(), seen.holder()) == Turn::HolderGone {
-                        entry.tear(seen, by);
+                    match patience.sleep(&entry.futex(), announced.bits(), seen.holder()) {
+                        Turn::HolderGone if entry.is_reading() => entry.free_dead(seen, by),
+                        Turn::HolderGone => entry.tear(seen, by),
+                        _ => {}
                     }
                 }
             }
@@ -140,11 +149,21 @@ impl Pair {
         held.torn
     }
 
+    /// Reads an element as its claimer; may be killed in the middle.
+    fn read_claimed(&self, by: &Participant, index: usize) {
+        let held = self.claim_for(by, index..index + 1, true);
+        let [first, second] = self.bytes[index].each_ref().map(|word| word.load(Relaxed));
+        assert!(held.torn || first == second, "torn, and nobody said so");
+        held.entry.leave(by.owner(), false, by);
+    }
+
     /// One look at both elements, as `Core::look` has it; `None`: somebody is, or was, writing.
     fn look(&self, index: usize) -> Option<[u32; 2]> {
         let range = index..index + 1;
         let epoch = self.epoch.load(Acquire);
-        if !self.table.is_empty() && self.table.overlapping(range.clone()).next().is_some() {
+        if !self.table.is_empty()
+            && self.table.overlapping(range.clone()).any(|(entry, seen)| seen.may_change(entry))
+        {
             return None;
         }
         let sequence = self.stripe.sequence();
@@ -243,6 +262,37 @@ fn a_reader_sees_whole_elements_beside_a_claimer() {
         });
         pair.assert_whole();
         claimer.join();
+    });
+}
+
+#[test]
+fn a_reader_sees_whole_elements_beside_one_who_claimed_to_write_and_then_to_read() {
+    explore(4, |world| {
+        let pair = Pair::new();
+        let claimer = world.spawn(1, {
+            let pair = Rc::clone(&pair);
+            move |me| {
+                pair.add_claimed(me, 0..1);
+                pair.read_claimed(me, 0);
+            }
+        });
+        pair.assert_whole();
+        pair.assert_whole();
+        claimer.join();
+    });
+}
+
+#[test]
+fn whenever_one_who_only_reads_is_killed_nothing_is_torn() {
+    kill_at_every_step(2, |world, fated| {
+        let pair = Pair::new();
+        world.spawn_fated(1, fated, {
+            let pair = Rc::clone(&pair);
+            move |me| pair.read_claimed(me, 0)
+        });
+        let me = world.participant(2);
+        assert!(!pair.add_claimed(&me, 0..2), "told of a death that tore nothing");
+        pair.assert_whole();
     });
 }
 

@@ -45,11 +45,11 @@ impl Core {
         }
     }
 
-    /// Marks what a holder that is gone had claimed as torn. Behind the largest length there is no data: who dies there was
-    /// growing the array, and leaves nothing to repair.
+    /// Marks what a holder that is gone had claimed as torn, unless it only read. Behind the largest length there is no data:
+    /// who dies there was growing the array, and leaves nothing to repair.
     pub(super) fn bury(&self, entry: &Entry, seen: Seen) {
         let host = self.attached.member.host();
-        if entry.range().start >= self.parts.layout.capacity {
+        if entry.is_reading() || entry.range().start >= self.parts.layout.capacity {
             entry.free_dead(seen, host);
         } else {
             entry.tear(seen, host);

@@ -45,13 +45,14 @@ pub(super) struct Entry {
     start: AtomicU64,
     end: AtomicU64,
     pub(super) watch: AtomicU32,
-    reserved: AtomicU32,
+    /// 1: the holder only reads, so its death tears nothing and other readers need not wait for it.
+    reading: AtomicU32,
 }
 
 // SAFETY: (S6) atomics only, all-zero is valid, every pattern is some state; ranges are compared, never used as bounds.
 unsafe impl Word for Entry {}
 
-documented_layout!(Entry { word, start, end, watch, reserved });
+documented_layout!(Entry { word, start, end, watch, reading });
 
 /// An entry as it was seen.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,6 +75,11 @@ impl Seen {
         self.0 & OWNER == owner.bits()
     }
 
+    /// Whether the elements of its `entry` are torn, or may be written by the holder.
+    pub(super) fn may_change(self, entry: &Entry) -> bool {
+        self.torn().is_some() || !entry.is_reading()
+    }
+
     /// What a sleeper compares.
     pub(super) fn bits(self) -> u32 {
         self.0 as u32
@@ -94,6 +100,19 @@ impl Entry {
         // Relaxed: ordered by the word, see `look`. A range of another claim of the same entry is harmless: that claim
         // came after the look, and its claimer sees the looker's stripe.
         self.start.load(Relaxed) as usize..self.end.load(Relaxed) as usize
+    }
+
+    /// Whether the holder, which was looked at before, only reads.
+    #[inline]
+    pub(super) fn is_reading(&self) -> bool {
+        // Acquire: a mark of another claim of the same entry came after the looked-at one was left: what that one wrote is seen.
+        self.reading.load(Acquire) != 0
+    }
+
+    /// Marks the prepared range as one that is only read. Under the gate.
+    pub(super) fn mark_reading(&self) {
+        // Release: see `is_reading`.
+        self.reading.store(1, Release);
     }
 
     /// Gives the range back.
@@ -218,6 +237,7 @@ impl<E: Deref<Target = [Entry]>, U: Deref<Target = [AtomicU64]>> Table<E, U> {
         let entry = &self.entries[at];
         entry.start.store(range.start as u64, Relaxed);
         entry.end.store(range.end as u64, Relaxed);
+        entry.reading.store(0, Relaxed);
         // SeqCst: pair DEKKER; the bit comes before the word.
         self.used[at / 64].fetch_or(1 << (at % 64), SeqCst);
         Some(entry)
