@@ -37,6 +37,7 @@ mod rlock;
 mod rwlock;
 mod semaphore;
 mod value;
+mod wait_any;
 
 #[path = "../space/seccomp.rs"]
 mod seccomp;
