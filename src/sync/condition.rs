@@ -325,7 +325,7 @@ impl Condition {
 }
 
 /// Waits until the place is granted or the deadline has passed, or, with `false`, until the lock's holder is gone.
-fn wait_in_line<H: Host>(
+pub(super) fn wait_in_line<H: Host>(
     waiters: &Waiters<'_, H>,
     place: Place,
     patience: &mut Patience<'_, H>,

@@ -68,9 +68,10 @@ impl OnceState {
 ///
 /// Orderings. Promise: what the one did is seen by all who find it done. It stores 1 with Release, they load with Acquire.
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
-struct OnceWord {
-    lock: LockWord,
+pub(super) struct OnceWord {
+    pub(super) lock: LockWord,
     done: AtomicU32,
     reserved: AtomicU32,
 }
@@ -82,8 +83,14 @@ documented_layout!(OnceWord { lock, done, reserved });
 
 impl OnceWord {
     #[inline]
-    fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.done.load(Acquire) == 1
+    }
+
+    /// The commit.
+    pub(super) fn finish(&self) {
+        // Release: who finds it done sees what was done.
+        self.done.store(1, Release);
     }
 }
 
@@ -157,8 +164,7 @@ impl Once {
             std::mem::forget(turn);
             return Err(Error::Inherited { object: self.attached.object(), what: "turn" });
         }
-        // Release: who finds it done sees what was done. The commit.
-        self.word.done.store(1, Release);
+        self.word.finish();
         turn.end();
         Ok(true)
     }

@@ -28,6 +28,7 @@ pub(super) const DEEPEST: u32 = UNWINDING - 1;
 
 /// A re-entrant lock in shared memory. All-zero is free.
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 #[repr(C)]
 pub(crate) struct RLockWord {
     pub(super) lock: LockWord,

@@ -12,7 +12,8 @@ const ASLEEP: Duration = Duration::from_millis(1);
 
 /// Kills a sleeper at every event of falling asleep and waking up, or at a sample of them.
 pub(crate) fn sleeper_at_every_event<C>(scenario: &Scenario<'_, C>) {
-    let limits = Limits::new().asleep_after(ASLEEP).max_points(100);
+    // Where stepping takes longer than a slice, nobody is ever asleep: then it is followed for a while only.
+    let limits = Limits::new().asleep_after(ASLEEP).max_points(100).max_steps(100_000);
     watchdog(Duration::from_secs(120), || drop(scenario.event(&limits).assert_clean()));
 }
 

@@ -1,6 +1,6 @@
 use std::rc::Rc;
 
-use crate::atomic::Ordering::Relaxed;
+use crate::atomic::Ordering::{Acquire, Relaxed};
 use crate::model::{Guarded, explore, join, kill_at_every_step};
 use crate::sync::event_word::EventWord;
 use crate::sync::latch::LatchWord;
@@ -73,5 +73,31 @@ fn a_latch_opens_with_the_last_and_shows_what_all_did() {
         assert!(latch.0.wait(&world.participant(3), Deadline::Never));
         assert_eq!(latch.1[0].get() + latch.1[1].get(), 2);
         join(workers);
+    });
+}
+
+#[test]
+fn whenever_one_who_counts_down_is_killed_it_has_counted_or_it_has_not() {
+    kill_at_every_step(2, |world, fated| {
+        let latch = Rc::new((LatchWord::default(), Guarded::new(0)));
+        latch.0.count.store(2, Relaxed);
+        world.spawn_fated(1, fated, {
+            let latch = Rc::clone(&latch);
+            move |me| {
+                latch.1.set(1);
+                latch.0.count_down(me, 1).expect("two in all");
+            }
+        });
+        let waiter = world.spawn(2, {
+            let latch = Rc::clone(&latch);
+            move |me| assert!(latch.0.wait(me, Deadline::Never))
+        });
+        world.await_end(1);
+        let me = world.participant(3);
+        let left = latch.0.count.load(Acquire);
+        assert!((1..=2).contains(&left));
+        latch.0.count_down(&me, left).expect("nobody else counts");
+        waiter.join();
+        assert!(left == 2 || latch.1.get() == 1, "counted, and what was done before is not seen");
     });
 }
