@@ -24,6 +24,8 @@ mod error;
 mod frames;
 mod guards;
 mod joinable;
+#[cfg(all(loom, test))]
+mod models;
 mod pipe;
 mod plain;
 mod pollable;

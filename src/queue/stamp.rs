@@ -44,6 +44,7 @@ pub(super) enum State {
 
 /// A slot's stamp in shared memory.
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 #[repr(transparent)]
 pub(super) struct StampWord(AtomicU64);
 
