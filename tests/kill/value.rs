@@ -230,7 +230,10 @@ fn repair_in_place() -> Scenario<'static, ValueWorld> {
             })
         });
     }
-    scenario.watch(|world| world.regions()).check(check_repair)
+    // Who comes after a repair edits it anew, and may leave it torn anew.
+    scenario
+        .watch(|world| world.regions())
+        .check(|world, fates: &[Fate]| check_repair(world, &fates[fates.len() - 1..]))
 }
 
 fn set_heals() -> Scenario<'static, ValueWorld> {
