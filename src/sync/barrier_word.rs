@@ -313,10 +313,25 @@ impl<H: Host> Words<'_, H> {
             let converted = owner.0 & IMPLIED != 0 && self.seats[index].change(owner.0, sitter.0);
             return if converted { Ok(index) } else { Err(NoSeat::Seated) };
         }
-        let wanted = |owner: Sitter| owner.0 == 0;
-        self.seize(sitter, wanted)
-            .or_else(|| self.seize(sitter, |owner| owner.is_idle_stand_in(self.me)))
-            .ok_or_else(|| if self.has_dead_member() { NoSeat::Dead } else { NoSeat::Full })
+        loop {
+            let before = self.members();
+            let seized = self
+                .seize(sitter, |owner| owner.0 == 0)
+                .or_else(|| self.seize(sitter, |owner| owner.is_idle_stand_in(self.me)));
+            match seized {
+                Some(index) => return Ok(index),
+                None if self.has_dead_member() => return Err(NoSeat::Dead),
+                // Else a seat was freed behind the search, by a reset for one.
+                None if self.members() == before => return Err(NoSeat::Full),
+                None => {}
+            }
+        }
+    }
+
+    /// Who has the seats.
+    fn members(&self) -> Vec<u64> {
+        // SeqCst: as wherever the dead are looked for.
+        self.seats.iter().map(|seat| seat.owner.load(SeqCst) & !BUSY).collect()
     }
 
     fn seize(&self, sitter: Sitter, from: impl Fn(Sitter) -> bool) -> Option<usize> {

@@ -49,7 +49,7 @@ impl Locked {
 
 #[test]
 fn two_owners_exclude_each_other_at_every_depth() {
-    explore(4, |world| {
+    explore(3, |world| {
         let locked = Rc::new(Locked::default());
         let other = world.spawn(1, {
             let locked = Rc::clone(&locked);
@@ -63,7 +63,7 @@ fn two_owners_exclude_each_other_at_every_depth() {
 
 #[test]
 fn three_owners_wake_each_other() {
-    explore(2, |world| {
+    explore(1, |world| {
         let locked = Rc::new(Locked::default());
         let others = [1, 2].map(|id| {
             let locked = Rc::clone(&locked);
@@ -77,7 +77,7 @@ fn three_owners_wake_each_other() {
 
 #[test]
 fn whenever_an_owner_is_killed_the_next_is_told_and_begins_at_depth_one() {
-    kill_at_every_step(2, |world, fated| {
+    kill_at_every_step(1, |world, fated| {
         let locked = Rc::new(Locked::default());
         world.spawn_fated(1, fated, {
             let locked = Rc::clone(&locked);
