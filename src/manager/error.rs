@@ -28,6 +28,12 @@ pub enum ManagerError {
         /// The address.
         address: String,
     },
+    /// The process of a server could not be started.
+    #[error("the manager's server could not be started: {reason}")]
+    NotStarted {
+        /// Why.
+        reason: String,
+    },
     /// A key that cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),

@@ -14,7 +14,8 @@
 //! | a moment | [`Event`], [`Condition`], [`Barrier`] |
 //! | anything else | a type of your own: [`Managed`], [`ServerBuilder::register`] |
 //!
-//! A [`Server`] listens on a Unix socket, or on TCP with a [`Key`]; [`Manager::connect`] joins it. Each method of a proxy is one
+//! [`Manager::start`] runs a server in a process of its own. A [`Server`] of one's own, or `procshare serve`, listens on a Unix
+//! socket, or on TCP with a [`Key`]; [`Manager::connect`] joins it. Each method of a proxy is one
 //! atomic step on the server; [`Manager::transaction`] makes several of them one. Values are MessagePack on the wire, as
 //! `docs/protocol.md` tells, so programs in any language can join. Nothing that is received is executed.
 //!
@@ -30,6 +31,7 @@ mod client;
 mod error;
 mod proxy;
 mod server;
+mod start;
 mod store;
 mod wire;
 
@@ -43,4 +45,5 @@ pub use proxy::{
     Object, Permit, ProxyHandle, Queue, RLock, Semaphore, Task, Transaction, Value, ValueCalls,
 };
 pub use server::{Limits, Server, ServerBuilder, ServerHandle};
+pub use start::ManagerProcess;
 pub use store::{CallArguments, CallError, Managed, Returned};

@@ -187,6 +187,19 @@ fn bad_frames_end_their_client_with_a_reason() {
 }
 
 #[test]
+fn a_client_cannot_end_a_server_that_is_not_its_own() {
+    watched(|| {
+        let server = local();
+        let mut raw = Raw::inside(&server);
+        raw.send(&pack::call(1, 0, "shutdown"));
+        let told = String::from_utf8_lossy(&raw.frame().unwrap()).into_owned();
+        assert!(told.contains("bad-call"), "{told}");
+        raw.send(&pack::call(2, 0, "ping"));
+        assert_eq!(raw.frame().unwrap(), [0x92, 2, 0xc0]);
+    });
+}
+
+#[test]
 fn random_bytes_break_nothing() {
     watched(|| {
         let server = local();

@@ -5,5 +5,6 @@ mod hostile;
 mod objects;
 mod python;
 mod remote;
+mod start;
 mod storm;
 mod support;

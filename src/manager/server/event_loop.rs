@@ -33,6 +33,8 @@ pub(super) struct EventLoop {
     pub(super) server: u64,
     pub(super) store: Store,
     pub(super) shared: std::sync::Arc<Shared>,
+    /// Whether a client may end the server.
+    pub(super) ends_on_request: bool,
     started: Instant,
     connections: HashMap<ClientId, Connection>,
     next: ClientId,
@@ -66,6 +68,7 @@ impl EventLoop {
             server,
             store,
             shared,
+            ends_on_request: false,
             started: Instant::now(),
             connections: HashMap::new(),
             ready: BTreeSet::new(),
@@ -256,6 +259,10 @@ impl EventLoop {
         if request.object == 0 && request.method == "bye" {
             self.store.leave(now, client, Departure::Died);
             return Err(Fault::new(Fault::SHUTDOWN, "good bye"));
+        }
+        if request.object == 0 && request.method == "shutdown" && self.ends_on_request {
+            self.shared.stop.store(true, Ordering::Release);
+            return Err(Fault::new(Fault::SHUTDOWN, "the server was shut down"));
         }
         self.store.call(now, client, &request);
         // Answers are spread at once, so that how much a client leaves unread is known before its next call.

@@ -56,6 +56,7 @@ pub struct ServerBuilder {
     key: Option<Key>,
     limits: Limits,
     types: Types,
+    ends_on_request: bool,
 }
 
 impl Server {
@@ -131,6 +132,12 @@ impl ServerBuilder {
         self
     }
 
+    /// Lets any client end the server: for a server that belongs to one.
+    pub(crate) fn ends_on_request(mut self) -> Self {
+        self.ends_on_request = true;
+        self
+    }
+
     /// Makes the sockets. From now on clients can connect; they are served when it runs.
     ///
     /// A socket that a dead server left is replaced.
@@ -168,6 +175,8 @@ impl ServerBuilder {
             .map_err(|error| failed(std::io::Error::other(error.to_string())))?;
         let store = Store::new(bounds, self.types);
         let settings = (self.key, self.limits, server);
-        Ok(Server { event_loop: EventLoop::new(poll, listeners, settings, store, Arc::new(shared)) })
+        let mut event_loop = EventLoop::new(poll, listeners, settings, store, Arc::new(shared));
+        event_loop.ends_on_request = self.ends_on_request;
+        Ok(Server { event_loop })
     }
 }
