@@ -17,6 +17,7 @@ fi
 echo "== linux: the futures, the codec, and the lock that C programs share"
 cargo test --quiet -p procshare --features tokio,postcard,posix-lock --test tasks --test queue --test posix_lock
 echo "== linux: the manager"
-cargo test --quiet -p procshare --features manager --lib --test manager
+cargo build --quiet -p procshare --features manager --examples
+cargo test --quiet -p procshare --features manager --lib --test manager --test examples
 echo "== linux"
 cargo test --workspace

@@ -78,6 +78,26 @@ fn parallel_map() {
     says("parallel_map", &[source.to_str().unwrap()], "lines");
 }
 
+#[cfg(feature = "manager")]
+#[test]
+fn shared_config() {
+    says("shared_config", &[], "worker 2 uses red and blue\n3 workers took part");
+}
+
+#[cfg(feature = "manager")]
+#[test]
+fn job_board() {
+    says("job_board", &[], "unlucky was killed with job 0 in its hands");
+    says("job_board", &[], "300 jobs are done, 0 are left");
+}
+
+#[cfg(feature = "manager")]
+#[test]
+fn remote_manager() {
+    says("remote_manager", &[], "visit 2 with fence");
+    says("remote_manager", &[], "a stranger was refused: wrong key");
+}
+
 #[test]
 fn none_is_longer_than_sixty_lines() {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples");

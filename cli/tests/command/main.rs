@@ -3,6 +3,7 @@
 mod doctor;
 mod ls;
 mod rm;
+mod serve;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -86,7 +87,7 @@ fn procshare(args: &[&str]) -> Ran {
 
 #[test]
 fn help_shows_examples_and_exit_codes() {
-    for subcommand in ["ls", "show", "rm", "gc", "doctor"] {
+    for subcommand in ["ls", "show", "rm", "gc", "doctor", "serve"] {
         let help = procshare(&[subcommand, "--help"]).exits(0);
         assert!(help.out.contains("Examples:"), "{subcommand}");
         assert!(help.out.contains(&format!("procshare {subcommand}")), "{subcommand}");

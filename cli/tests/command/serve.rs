@@ -1,0 +1,63 @@
+//! `procshare serve`
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+
+use procshare::manager::{Address, Dict, Key, Manager};
+
+use super::{command, procshare};
+
+/// A running server, and what it printed first.
+fn serving(args: &[&str]) -> (Child, String) {
+    let mut child = command().arg("serve").args(args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    let mut out = BufReader::new(child.stdout.as_mut().unwrap());
+    // One line, or one JSON object.
+    while out.read_line(&mut said).unwrap() > 0 && said.starts_with('{') && !said.ends_with("\n}\n") {}
+    (child, said)
+}
+
+fn end(mut child: Child) {
+    // SAFETY: takes no pointers; the child has not been waited for, so its number is its own.
+    assert_eq!(unsafe { libc::kill(child.id().try_into().unwrap(), libc::SIGTERM) }, 0);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn serve_keeps_objects_until_it_is_told_to_end() {
+    let path = std::env::temp_dir().join(format!("procshare-cli-serve-{}", std::process::id()));
+    let name = path.to_str().unwrap();
+    let (child, line) = serving(&[name]);
+    assert_eq!(line, format!("serving at unix:{name}\n"));
+    let address = Address::Unix(path.clone());
+    let first = Manager::connect(&address).unwrap();
+    Dict::<String, u32>::create(&first, "ages").unwrap().set("Ada", &36).unwrap();
+    drop(first);
+    let second = Manager::connect(&address).unwrap();
+    assert_eq!(Dict::<String, u32>::open(&second, "ages").unwrap().get("Ada").unwrap(), Some(36));
+    let refused = procshare(&["serve", name]).exits(1);
+    assert!(refused.err.contains("a server listens at"), "{refused:?}");
+    end(child);
+    assert!(second.ping().is_err() && !path.exists());
+}
+
+#[test]
+fn serve_over_tcp_needs_a_key() {
+    let refused = procshare(&["serve", "tcp:127.0.0.1:0"]).exits(1);
+    assert!(refused.err.contains("give it a key"), "{refused:?}");
+    procshare(&["serve", "nowhere"]).exits(2);
+    let path = std::env::temp_dir().join(format!("procshare-cli-key-{}", std::process::id()));
+    std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
+    let file = path.to_str().unwrap();
+    let exposed = procshare(&["serve", "tcp:127.0.0.1:0", "--key-file", file]).exits(1);
+    assert!(exposed.err.contains("chmod 600"), "{exposed:?}");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let (child, line) = serving(&["tcp:127.0.0.1:0", "--key-file", file, "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(told["pid"], child.id());
+    let address: Address = told["addresses"][0].as_str().unwrap().parse().unwrap();
+    let key = Key::from_file(&path).unwrap();
+    Manager::builder().key(key).connect(&address).unwrap().ping().unwrap();
+    end(child);
+    std::fs::remove_file(path).unwrap();
+}
