@@ -23,6 +23,7 @@ mod line;
 mod array;
 mod barrier;
 mod broadcast;
+mod bytes_queue;
 mod condition;
 mod create;
 mod event;
@@ -36,6 +37,7 @@ mod queue;
 mod rlock;
 mod rwlock;
 mod semaphore;
+mod spsc;
 mod value;
 mod wait_any;
 
