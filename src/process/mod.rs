@@ -32,10 +32,12 @@
 //! | `child` | the other side |
 //! | `pool` | a [`Pool`] of workers |
 //! | `executor` | tasks as futures: an [`Executor`] |
+//! | `connection` | messages between unrelated programs: [`Listener`], [`Client`] |
 //! | `current` | who am I, who started me, whom did I start |
 
 mod builder;
 mod child;
+mod connection;
 mod current;
 mod error;
 mod executor;
@@ -47,6 +49,9 @@ mod registry;
 mod task;
 
 pub use builder::{ProcessBuilder, Stdin};
+pub use connection::{
+    Address, Client, Connection, ConnectionError, ConnectionOptions, Incoming, Key, Listener,
+};
 pub use current::{ActiveChild, CurrentProcess, ParentProcess};
 pub use current::{active_children, cpu_count, current_process, parent_process};
 pub use error::{Exit, Failure, StartError, TaskError};

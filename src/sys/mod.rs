@@ -68,6 +68,8 @@ mod process_lock;
 mod robust;
 #[cfg(all(unix, feature = "manager"))]
 pub(crate) mod socket;
+#[cfg(all(feature = "process", not(loom)))]
+pub(crate) mod sockets;
 mod thread;
 mod word;
 

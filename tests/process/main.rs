@@ -4,6 +4,7 @@
 
 mod arguments;
 mod builder;
+mod connection;
 mod ends;
 mod executor;
 mod pool;

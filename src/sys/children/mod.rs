@@ -50,6 +50,8 @@ macro_rules! at_start {
             #[unsafe(link_section = ".init_array")]
             static ENTER: $crate::sys::children::Constructor = enter;
         };
+        #[cfg(not(all(target_os = "linux", not(miri))))]
+        const _: fn($crate::sys::children::Arrival) -> i32 = $function;
     };
 }
 pub(crate) use at_start;
