@@ -3,8 +3,9 @@
 use std::cell::Cell;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use procshare::{Lifetime, Lock, ReleaseError, Value};
+use procshare::{Lifetime, Lock, ReleaseError, Space, Value};
 use procshare_harness::Child;
 
 use crate::support::{Dir, Flags, Home, SOON, alone, guarded, holder, is_held, park, recover};
@@ -113,7 +114,7 @@ fn threads_that_join_while_others_fork_leak_nothing_into_children() {
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     for dir in &dirs {
-                        let space = procshare::Space::at(dir.path()).open_or_create().unwrap();
+                        let space = Space::at(dir.path()).open_or_create().unwrap();
                         let lock = Lock::builder().space(&space).create("it").unwrap();
                         std::mem::forget(lock.lock().unwrap());
                     }
@@ -240,5 +241,36 @@ fn a_holder_found_alive_after_a_fork_is_still_told_apart() {
         });
         recover(&lock);
         let _ = second.kill();
+    });
+}
+
+#[test]
+fn a_child_that_is_forked_while_other_threads_join_can_join() {
+    guarded(|| {
+        let home = Home::new();
+        let lock = home.lock();
+        let parent = Child::fork(|| {
+            let over = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        // Entered spaces stay entered: not without a limit.
+                        for _ in 0..400 {
+                            let dir = Dir::unmade();
+                            drop(Space::at(dir.path()).open_or_create().unwrap());
+                            if over.load(Relaxed) {
+                                break;
+                            }
+                        }
+                    });
+                }
+                // A child that finds a lock of the process taken finds it taken for ever.
+                let hung =
+                    (0..60).find(|_| !Child::fork(|| drop(lock.lock().unwrap())).wait(SOON).is_clean());
+                over.store(true, Relaxed);
+                assert_eq!(hung, None, "a child could not join");
+            });
+        });
+        parent.wait(2 * SOON).unwrap();
     });
 }
