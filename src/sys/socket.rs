@@ -1,7 +1,7 @@
 //! What the standard library does not ask of sockets: who is at the other end, and whether its machine is still there.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// The user id of this process.
 pub(crate) fn own_uid() -> u32 {
@@ -12,6 +12,50 @@ pub(crate) fn own_uid() -> u32 {
 /// The user id of the process at the other end of a Unix socket, as it was when it connected.
 #[cfg(target_os = "linux")]
 pub(crate) fn peer_uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    Ok(credentials(socket)?.uid)
+}
+
+/// A descriptor of the process that made the other end of a Unix socket, which `poll` finds readable when that has ended; `None`
+/// where the system has none.
+///
+/// The end of the connection does not tell: a forked child may keep it open.
+#[cfg(target_os = "linux")]
+pub(crate) fn peer_end(socket: BorrowedFd<'_>) -> Option<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    /// Since Linux 6.5; not in every C library's headers.
+    const SO_PEERPIDFD: libc::c_int = 77;
+    let (mut found, mut len): (libc::c_int, _) = (-1, size_of::<libc::c_int>() as libc::socklen_t);
+    // SAFETY: (S1) both pointers lead to live locals, and `len` is the first one's size.
+    let exact = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PEERPIDFD,
+            (&raw mut found).cast(),
+            &raw mut len,
+        )
+    };
+    if exact != 0 {
+        // A process of another pid namespace has the number 0 here.
+        let pid = credentials(socket).ok()?.pid;
+        if pid == 0 {
+            return None;
+        }
+        // SAFETY: (S1) takes no pointers.
+        found = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as libc::c_int;
+    }
+    // SAFETY: (S1) the kernel has just made this descriptor for us.
+    (found >= 0).then(|| unsafe { OwnedFd::from_raw_fd(found) })
+}
+
+/// A descriptor of the process at the other end: this system has none.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn peer_end(_socket: BorrowedFd<'_>) -> Option<OwnedFd> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+fn credentials(socket: BorrowedFd<'_>) -> io::Result<libc::ucred> {
     let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut len = size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: (S1) both pointers lead to live locals, and `len` is the first one's size.
@@ -24,7 +68,7 @@ pub(crate) fn peer_uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
             &raw mut len,
         )
     };
-    if result == 0 { Ok(found.uid) } else { Err(io::Error::last_os_error()) }
+    if result == 0 { Ok(found) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The user id of the process at the other end of a Unix socket, as it was when it connected.

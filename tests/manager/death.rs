@@ -31,6 +31,19 @@ fn be_a_victim() {
     let mut holds: Vec<Box<dyn std::any::Any>> = Vec::new();
     match std::env::var("PROCSHARE_TEST_WHAT").unwrap().as_str() {
         "lock" => holds.push(Box::new(Lock::open(&manager, "lock").unwrap().lock().unwrap())),
+        // A child that keeps the connection open.
+        "fork" => {
+            holds.push(Box::new(Lock::open(&manager, "lock").unwrap().lock().unwrap()));
+            // SAFETY: the child calls nothing but what a signal handler may call.
+            if unsafe { libc::fork() } == 0 {
+                // SAFETY: takes no pointers; the signal ends the process, and so the loop.
+                unsafe { libc::alarm(100) };
+                loop {
+                    // SAFETY: takes no pointers.
+                    unsafe { libc::pause() };
+                }
+            }
+        }
         "forget" => Lock::open(&manager, "lock").unwrap().lock().unwrap().forget().unwrap(),
         "permit" => {
             holds.push(Box::new(Semaphore::open(&manager, "permits").unwrap().acquire_many(2).unwrap()))
@@ -87,6 +100,10 @@ fn what_a_killed_client_held_comes_back() {
         assert!(matches!(lock.try_lock(), Err(LockError::WouldBlock)), "handed over");
         lock.release().unwrap();
         drop(lock.lock().unwrap());
+
+        kill(victim(&server.address, "fork"));
+        let Err(LockError::OwnerDied(outcome)) = lock.lock() else { panic!("nobody was told") };
+        outcome.into_guard().make_consistent().unwrap();
 
         let child = victim(&server.address, "permit");
         assert_eq!(semaphore.available().unwrap(), 0);

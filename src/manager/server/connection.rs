@@ -1,6 +1,7 @@
 //! One client's connection: bytes in, bytes out, and how far it has been let in.
 
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
 
 use super::Limits;
 use super::listener::Stream;
@@ -40,6 +41,10 @@ pub(super) struct Connection {
     pub(super) who: String,
     pub(super) phase: Phase,
     pub(super) frames: Frames,
+    /// Tells when the client's process has ended, also if a forked child keeps the connection open.
+    pub(super) process: Option<OwnedFd>,
+    /// Whether it has.
+    pub(super) ended: bool,
     /// Whether the system may have more bytes for us.
     pub(super) readable: bool,
     /// When it came, or began to leave.
@@ -61,6 +66,8 @@ impl Connection {
             who,
             phase: Phase::Stranger,
             frames: Frames::default(),
+            process: None,
+            ended: false,
             readable: true,
             since: now,
             heard: now,

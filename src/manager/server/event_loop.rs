@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll, Token};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
 use tracing::{debug, info, warn};
 
 use super::Limits;
@@ -18,6 +20,9 @@ use crate::manager::wire::message::{Reply, Request};
 
 /// The waker's token; the listeners' follow, then the clients'.
 pub(super) const WAKER: Token = Token(0);
+
+/// Set in the token of a client's process; the rest is the client's own.
+const PROCESS: usize = 1 << (usize::BITS - 1);
 
 /// How many frames of one client are looked at before the others get their turn.
 const TURN: usize = 256;
@@ -96,6 +101,13 @@ impl EventLoop {
                 match event.token() {
                     WAKER => {}
                     Token(at) if at <= self.listeners.len() => self.accept(at - 1),
+                    Token(at) if at & PROCESS != 0 => {
+                        let client = (at & !PROCESS) as ClientId;
+                        if let Some(connection) = self.connections.get_mut(&client) {
+                            connection.ended = true;
+                            self.ready.insert(client);
+                        }
+                    }
                     Token(client) => {
                         let client = client as ClientId;
                         if let Some(connection) = self.connections.get_mut(&client) {
@@ -184,6 +196,10 @@ impl EventLoop {
                 connection.stream.end();
                 continue;
             }
+            connection.process = connection.stream.peer_end().filter(|process| {
+                let (token, fd) = (Token(client as usize | PROCESS), process.as_raw_fd());
+                self.poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE).is_ok()
+            });
             debug!(client, who = connection.who, "a client connects");
             self.connections.insert(client, connection);
             self.ready.insert(client);
@@ -206,11 +222,14 @@ impl EventLoop {
             }
             let Some(connection) = self.connections.get_mut(&client) else { return };
             if !connection.readable {
+                // What it had sent has been done.
+                if connection.ended {
+                    self.close(client, now, "its process has ended");
+                }
                 return;
             }
             match connection.receive(now) {
-                Ok(Arrived::Some) => {}
-                Ok(Arrived::Nothing) => return,
+                Ok(Arrived::Some | Arrived::Nothing) => {}
                 Ok(Arrived::End) => return self.close(client, now, "it closed the connection"),
                 Err(error) => return self.close(client, now, &error.to_string()),
             }

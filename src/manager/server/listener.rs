@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -195,6 +195,14 @@ impl Stream {
 
     pub(super) fn is_remote(&self) -> bool {
         matches!(self, Stream::Tcp(_))
+    }
+
+    /// What tells that the process at the other end has ended, where the system can.
+    pub(super) fn peer_end(&self) -> Option<OwnedFd> {
+        match self {
+            Stream::Unix(stream) => sys::socket::peer_end(stream.as_fd()),
+            Stream::Tcp(_) => None,
+        }
     }
 
     /// Tells the other end that nothing more will come.

@@ -198,7 +198,10 @@ impl Dict {
             "page" => self.page(arguments)?,
             "snapshot" => {
                 let mut out = Out::with(|out| pack::array(out, self.rows.len()));
-                self.rows.values().for_each(|row| row.write(&mut out));
+                for row in self.rows.values() {
+                    row.write(&mut out);
+                    world.fits(&out)?;
+                }
                 out
             }
             _ => return Err(Fault::bad_call(format!("a dict has no method '{method}'"))),

@@ -125,7 +125,7 @@ impl List {
         arguments: &mut Arguments<'_>,
     ) -> Result<Out, Fault> {
         match method {
-            "get" | "len" | "slice" | "page" | "index_of" | "count" => self.read(method, arguments),
+            "get" | "len" | "slice" | "page" | "index_of" | "count" => self.read(world, method, arguments),
             "set" | "swap" | "sort" | "reverse" | "add" | "compare_and_swap" | "set_slice" | "fill" => {
                 self.rearrange(world, method, arguments)
             }
@@ -133,7 +133,7 @@ impl List {
         }
     }
 
-    fn read(&self, method: &str, arguments: &mut Arguments<'_>) -> Result<Out, Fault> {
+    fn read(&self, world: &World, method: &str, arguments: &mut Arguments<'_>) -> Result<Out, Fault> {
         Ok(match method {
             "get" => match self.index(arguments) {
                 Ok(index) => Out::maybe(Some(&self.items[index])),
@@ -143,7 +143,7 @@ impl List {
             "len" => Out::with(|out| pack::uint(out, self.items.len() as u64)),
             "slice" => {
                 let (start, end) = self.range(arguments)?;
-                self.write(start, end)
+                self.write(world, start, end)?
             }
             // Like a slice, but as much of it as one answer holds, and none beyond the end.
             "page" => {
@@ -156,7 +156,7 @@ impl List {
                     bytes <= 256 << 10
                 });
                 let fitting = fitting.count().max(usize::from(start < end));
-                self.write(start, start + fitting)
+                self.write(world, start, start + fitting)?
             }
             "index_of" => match self.find(arguments.raw()?) {
                 Some(index) => Out::with(|out| pack::uint(out, index as u64)),
@@ -170,10 +170,13 @@ impl List {
         })
     }
 
-    fn write(&self, start: usize, end: usize) -> Out {
+    fn write(&self, world: &World, start: usize, end: usize) -> Result<Out, Fault> {
         let mut out = Out::with(|out| pack::array(out, end - start));
-        self.items.range(start..end).for_each(|item| out.push(item));
-        out
+        for item in self.items.range(start..end) {
+            out.push(item);
+            world.fits(&out)?;
+        }
+        Ok(out)
     }
 
     /// What keeps the length.

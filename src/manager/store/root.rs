@@ -233,13 +233,13 @@ impl Store {
                 let result = apply(world, who, &call)?;
                 out.bytes.extend(result.bytes);
                 out.references.extend(result.references);
+                world.fits(&out)?;
             }
             Ok(())
         };
         let done = run(&mut self.world);
-        let fits = out.bytes.len() <= self.world.bounds.result;
         for object in touched {
-            self.world.with_body(object, |body, _| body.settle(done.is_ok() && fits))?;
+            self.world.with_body(object, |body, _| body.settle(done.is_ok()))?;
         }
         done.map(|()| out)
     }

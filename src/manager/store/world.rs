@@ -121,6 +121,15 @@ impl World {
         slot.and_then(|slot| slot.token.upgrade()).ok_or_else(|| Fault::gone(object))
     }
 
+    /// Refuses a result that cannot be sent, while it is being made: it shall not fill the memory.
+    pub(crate) fn fits(&self, out: &Out) -> Result<(), Fault> {
+        if out.bytes.len() <= self.bounds.result {
+            return Ok(());
+        }
+        let message = format!("a result may have {} bytes: ask for less at once", self.bounds.result);
+        Err(Fault::new(Fault::LIMIT, message))
+    }
+
     pub(crate) fn add(&mut self, kind: &str, name: Option<&str>, body: Body) -> Result<Token, Fault> {
         if self.objects.len() >= self.bounds.objects {
             let message = format!("the manager has {} objects and may have no more", self.bounds.objects);
@@ -220,16 +229,12 @@ impl World {
 
     /// Answers a call: from now on the client has the references in it.
     pub(crate) fn answer(&mut self, client: ClientId, request: u64, outcome: Result<Out, Fault>) {
+        let most = self.bounds.result;
         // Nobody waits for an answer to request 0.
         let Some(entry) = self.clients.get_mut(&client).filter(|_| request != 0) else { return };
         let outcome = outcome.and_then(|out| {
-            if out.bytes.len() > self.bounds.result {
-                let message = format!(
-                    "the result has {} bytes, and may have {}: ask for less at once",
-                    out.bytes.len(),
-                    self.bounds.result
-                );
-                return Err(Fault::new(Fault::LIMIT, message));
+            if out.bytes.len() > most {
+                return Err(Fault::new(Fault::LIMIT, format!("the result has more than {most} bytes")));
             }
             for token in out.references {
                 entry.references.entry(token.object()).or_insert((token, 0)).1 += 1;

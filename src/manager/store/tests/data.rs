@@ -226,6 +226,20 @@ fn a_transaction_is_all_or_nothing() {
 }
 
 #[test]
+fn a_transaction_whose_results_are_too_long_is_undone() {
+    let mut bench = Bench::new();
+    let list = bench.make(1, "list", None, args());
+    bench.try_call(1, list, "push", args().and("x".repeat(20_000))).unwrap();
+    let calls =
+        [(list, "push", vec![1]), (list, "get", vec![0]), (list, "get", vec![0]), (list, "get", vec![0])];
+    let more = [calls[1].clone()];
+    let all: Vec<_> = calls.into_iter().chain(more).collect();
+    let refused = bench.try_call(1, 0, "transaction", args().and(Vec::<(u64, u64)>::new()).and(all));
+    assert_eq!(refused, Err("limit"));
+    assert_eq!(bench.call::<u64>(1, list, "len", args()), 1);
+}
+
+#[test]
 fn limits_are_kept_and_said() {
     let mut bench = Bench::new();
     let event = bench.make(1, "event", None, args());
