@@ -97,7 +97,8 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// [`Error::WouldBlock`] if participants that live own all permits, and as [`acquire`](Self::acquire).
+    /// [`Error::WouldBlock`] if participants that live own all permits, or if one of them was stopped for seconds within the lock of
+    /// those beyond the 256th; and as [`acquire`](Self::acquire).
     #[inline]
     pub fn try_acquire(&self) -> Result<SemaphorePermit<'_>> {
         self.pool.acquire(Deadline::Now)

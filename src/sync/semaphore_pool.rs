@@ -41,6 +41,11 @@ const INQUEST_EVERY_NS: u64 = 4_000_000;
 /// How long `try_` forms wait for the bank's lock, under which nobody sleeps: long enough for a holder that lost its core, and
 /// for whoever sleeps in naps, as on systems without futexes, and finds the lock taken at the end of many of them.
 const BRIEFLY_NS: u64 = 200_000_000;
+/// How often in a row `try_` forms wait so long before they say that there is no permit: 5 seconds. On a crowded machine a thread
+/// may come too late for the lock several times, or its holder may wait for a core.
+const TRY_PATIENCE: u32 = 25;
+/// The same for timed forms, whose time is over.
+const TIMED_PATIENCE: u32 = 1;
 /// How often a look through all places is repeated because something came back meanwhile.
 const LOOKS: u32 = 64;
 
@@ -67,6 +72,16 @@ documented_layout!(SemaphoreHead { events, watch, initial, cursor, bank, reserve
 
 const SLOTS_AT: usize = size_of::<SemaphoreHead>();
 const ACCOUNTS_AT: usize = SLOTS_AT + AREA * size_of::<AtomicU32>();
+
+/// What a look for a permit brought.
+enum Find {
+    /// One, taken.
+    Place(u32),
+    /// None is free.
+    Nothing,
+    /// The bank has some, and could not be opened in time.
+    Busy,
+}
 
 /// The words of one semaphore.
 #[derive(Clone)]
@@ -233,7 +248,9 @@ impl Pool {
         let me = self.join()?;
         let place = match self.take(me, deadline)? {
             Some(place) => place,
-            None if deadline == Deadline::Now => self.last_look(me)?.ok_or(Error::WouldBlock)?,
+            None if deadline == Deadline::Now => {
+                self.last_look(me, TRY_PATIENCE)?.ok_or(Error::WouldBlock)?
+            }
             None => self.wait(me, deadline)?,
         };
         Ok(SemaphorePermit::new(self, me, place))
@@ -257,7 +274,7 @@ impl Pool {
     pub(super) fn take_for_certain(&self) -> Result<Option<SemaphorePermit<'_>>> {
         let me = self.join()?;
         let place = match self.take(me, Deadline::Now)? {
-            None => self.last_look(me)?,
+            None => self.last_look(me, TRY_PATIENCE)?,
             place => place,
         };
         Ok(place.map(|place| SemaphorePermit::new(self, me, place)))
@@ -279,23 +296,39 @@ impl Pool {
 
     /// A free permit from wherever one lies.
     fn take(&self, me: u32, deadline: Deadline) -> Result<Option<u32>> {
-        let slot = self.slots().take(me, self.words.layout.start(me, sys::thread_token()));
-        if slot.is_some() || self.words.head.bank.free() == 0 {
-            return Ok(slot);
+        Ok(match self.find(me, deadline)? {
+            Find::Place(place) => Some(place),
+            Find::Nothing | Find::Busy => None,
+        })
+    }
+
+    /// As `take`, and says what became of it.
+    fn find(&self, me: u32, deadline: Deadline) -> Result<Find> {
+        if let Some(slot) = self.slots().take(me, self.words.layout.start(me, sys::thread_token())) {
+            return Ok(Find::Place(slot));
         }
-        let account = self.open_bank(me, deadline)?.and_then(|books| books.take(me));
-        Ok(account.map(|index| index as u32 | IN_BANK))
+        if self.words.head.bank.free() == 0 {
+            return Ok(Find::Nothing);
+        }
+        let Some(books) = self.open_bank(me, deadline)? else { return Ok(Find::Busy) };
+        Ok(books.take(me).map_or(Find::Nothing, |index| Find::Place(index as u32 | IN_BANK)))
     }
 
     /// A permit if there is one, the dead's included: `None` is the truth of one moment, not of several places at several
-    /// moments.
-    fn last_look(&self, me: u32) -> Result<Option<u32>> {
+    /// moments; or the bank could not be opened `patience` times.
+    fn last_look(&self, me: u32, patience: u32) -> Result<Option<u32>> {
+        let mut busy = 0;
         for _ in 0..LOOKS {
             let ticket = self.words.head.events.prepare();
             self.reclaim(me, usize::MAX)?;
-            let place = self.take(me, Deadline::Now)?;
-            if place.is_some() || self.words.head.events.is_current(ticket) {
-                return Ok(place);
+            match self.find(me, Deadline::Now)? {
+                Find::Place(place) => return Ok(Some(place)),
+                Find::Nothing if self.words.head.events.is_current(ticket) => return Ok(None),
+                Find::Nothing => {}
+                Find::Busy => busy += 1,
+            }
+            if busy == patience {
+                break;
             }
         }
         Ok(None)
@@ -314,7 +347,7 @@ impl Pool {
             let Some(ticket) = ticket else { continue };
             events.wait(&mut patience, ticket);
             if patience.is_over() {
-                return self.last_look(me)?.ok_or(Error::TimedOut);
+                return self.last_look(me, TIMED_PATIENCE)?.ok_or(Error::TimedOut);
             }
             let now = sys::monotonic_ns();
             if now.saturating_sub(looked_ns) >= INQUEST_EVERY_NS {
@@ -446,5 +479,34 @@ impl Pool {
             }
         }
         Err(PermitError::TooMany { asked: count, most: most.min(u64::from(u32::MAX)) as u32 })
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::Semaphore;
+
+    /// Longer than some waits for the bank.
+    const STALL: Duration = Duration::from_nanos(4 * BRIEFLY_NS);
+
+    #[test]
+    fn a_bank_that_is_busy_for_a_while_is_not_an_empty_one() {
+        let semaphore = Semaphore::anonymous(AREA as u32 + 1).unwrap();
+        let pool = semaphore.pool();
+        let _slots: Vec<_> = (0..AREA).map(|_| semaphore.try_acquire().unwrap()).collect();
+        let opened = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let books = pool.open_bank(pool.join().unwrap(), Deadline::Never).unwrap();
+                opened.wait();
+                // As if it had lost its core.
+                std::thread::sleep(STALL);
+                drop(books);
+            });
+            opened.wait();
+            drop(semaphore.try_acquire().expect("the last one is in the bank"));
+        });
+        assert_eq!(semaphore.available(), 1);
     }
 }
