@@ -1,12 +1,12 @@
-//! Counts the lines of the Rust files below a directory, each half in a process of its own.
+//! Counts the lines of the Rust files below a directory, file by file, in a pool of processes.
 
 use std::path::{Path, PathBuf};
 
-use procshare::process::{Failure, Process};
+use procshare::process::{Failure, Pool};
 
 #[procshare::task]
-fn count_lines(files: Vec<PathBuf>) -> Result<u64, Failure> {
-    files.iter().try_fold(0, |sum, file| Ok(sum + std::fs::read_to_string(file)?.lines().count() as u64))
+fn count_lines(file: PathBuf) -> Result<u64, Failure> {
+    Ok(std::fs::read_to_string(file)?.lines().count() as u64)
 }
 
 fn rust_files(directory: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
@@ -25,13 +25,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = std::env::args().nth(1).unwrap_or_else(|| "src".into());
     let mut files = Vec::new();
     rust_files(Path::new(&directory), &mut files)?;
-    let (left, right) = files.split_at(files.len() / 2);
-    let halves = [Process::start::<count_lines>((left,))?, Process::start::<count_lines>((right,))?];
+    let pool = Pool::builder().workers(2).build()?;
     let mut lines = 0;
-    for half in halves {
-        lines += half.join()??;
+    for counted in pool.map::<count_lines>(files.iter().cloned())? {
+        lines += counted?; // an unreadable file is its own task's error
     }
-    assert_eq!(lines, count_lines(files.clone())?);
+    // The task is still a function.
+    let alone: u64 = files.iter().cloned().map(count_lines).sum::<Result<u64, Failure>>()?;
+    assert_eq!(lines, alone);
     println!("{} files have {lines} lines", files.len());
     Ok(())
 }

@@ -99,6 +99,21 @@ fn remote_manager() {
 }
 
 #[test]
+fn pool_with_array() {
+    says("pool_with_array", &[], "9592 primes below 100000");
+}
+
+#[test]
+fn pipeline() {
+    says("pipeline", &[], "the sum of 10000 squares is 333283335000");
+}
+
+#[test]
+fn by_handle() {
+    says("by_handle", &[], "the other program has counted to 42");
+}
+
+#[test]
 fn none_is_longer_than_sixty_lines() {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples");
     let mut examples = 0;

@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
+    // One of the peers needs this hook; procshare's processes need none.
+    procspawn::init();
     procshare_compare::cli::main()
 }
 

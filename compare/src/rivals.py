@@ -171,6 +171,52 @@ class Queue:
         return self.right.value
 
 
+def one():
+    """The smallest task."""
+
+
+def increment(number):
+    """The smallest task that has a result."""
+    return number + 1
+
+
+class ProcessStart:
+    """Starts a process for the smallest task, and waits for its end."""
+
+    every = True
+
+    def __init__(self, workers):
+        self.done = 0
+
+    def work(self, ops):
+        for _ in range(ops):
+            process = context.Process(target=one)
+            process.start()
+            process.join()
+            self.done += process.exitcode == 0
+
+    def answer(self):
+        return self.done
+
+
+class PoolMap:
+    """Maps the smallest task over numbers, in two workers."""
+
+    every = True
+
+    def __init__(self, workers):
+        self.pool = context.Pool(2)
+        self.done = 0
+
+    def work(self, ops):
+        results = self.pool.map(increment, range(ops))
+        self.done += len(results) if sum(results) == ops * (ops + 1) // 2 else 0
+
+    def answer(self):
+        self.pool.terminate()
+        return self.done
+
+
 ROWS = {
     "lock": Lock,
     "rlock": RLock,
@@ -181,6 +227,8 @@ ROWS = {
     "value": Value,
     "array": Array,
     "segment": Segment,
+    "process-start": ProcessStart,
+    "pool-small": PoolMap,
     "queue": Queue,
 }
 

@@ -6,6 +6,7 @@ pub mod condition;
 pub mod event;
 pub mod lock;
 mod ours;
+pub mod process;
 pub mod queue;
 pub mod raw;
 pub mod rlock;
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Row> {
         array::rows(),
         queue::rows(),
         segment::rows(),
+        process::rows(),
     ]
     .into_iter()
     .flatten()

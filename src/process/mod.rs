@@ -22,6 +22,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Programs that are not this one
+//!
+//! A task runs in the same build of the same program. Another program, in whatever language, gets an object by its
+//! [`Handle`](crate::Handle): serialise it (as JSON, for example), and pass the text on as an argument, in the environment, or through a
+//! [`Listener`]. There it is deserialised and attached. `examples/by_handle.rs` does so through a shell. Making the handle keeps a scoped
+//! object until the process that made it ends, so the receiver need not hurry; a named object can be opened by its name alone. A program
+//! that does not use this crate can carry the text for others, or talk to a `Manager`, whose protocol any language can speak.
+//!
+//! # Parts
+//!
 //! | file | holds |
 //! |---|---|
 //! | `task` | what a task is, and how its arguments travel |

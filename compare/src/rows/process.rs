@@ -1,0 +1,138 @@
+//! Processes for functions: starting one, and mapping over many tasks.
+
+use std::hint::black_box;
+
+use procshare::process::{Pool, Process};
+use rayon::prelude::*;
+
+use super::ours::refused;
+use crate::contender::{Batch, Contender, solo};
+use crate::failure::{Failure, same};
+use crate::machine::pin;
+use crate::python::python;
+use crate::row::{OURS, Placement, Row};
+use crate::stopwatch::{Lap, Span, timed};
+
+/// Workers of every pool: one for each core of the comparison.
+const WORKERS: usize = 2;
+/// Turns of a task that takes about a microsecond.
+const TURNS: u64 = 700;
+
+/// The smallest task.
+#[procshare::task]
+fn increment(number: u64) -> u64 {
+    number + 1
+}
+
+/// About a microsecond of work.
+#[procshare::task]
+fn microsecond(number: u64) -> u64 {
+    (0..TURNS).fold(number, |mixed, turn| {
+        black_box(mixed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(turn))
+    })
+}
+
+/// The rows of this file.
+pub fn rows() -> Vec<Row> {
+    let start = solo(
+        OURS,
+        || Ok(0_u64),
+        |done, ops| {
+            for number in 0..ops {
+                let process = Process::start::<increment>((number,)).map_err(refused)?;
+                *done += process.join().map_err(refused)? - number;
+            }
+            Ok(())
+        },
+        |done, total| same("processes", total, *done),
+    );
+    let procspawn = solo(
+        "procspawn",
+        || Ok(0_u64),
+        |done, ops| {
+            for number in 0..ops {
+                let process = procspawn::spawn(number, |number| number + 1);
+                *done += process.join().map_err(|error| Failure::contender("procspawn", error))? - number;
+            }
+            Ok(())
+        },
+        |done, total| same("processes", total, *done),
+    );
+    vec![
+        Row::new(
+            "process-start",
+            "Process: start one for the smallest task, take its result",
+            Placement::Alone,
+        )
+        .with(start)
+        .with(procspawn)
+        .with(python("process-start"))
+        .goal(1.0, "procspawn"),
+        Row::new("pool-small", "Pool of two: map the smallest task", Placement::Alone)
+            .with(ours(|pool, ops| {
+                sum(&pool.map::<increment>(0..ops).map_err(refused)?, ops * (ops + 1) / 2)
+            }))
+            .with(threads(|ops| {
+                sum(&(0..ops).into_par_iter().map(increment).collect::<Vec<_>>(), ops * (ops + 1) / 2)
+            }))
+            .with(python("pool-small"))
+            .goal(0.1, "Python"),
+        Row::new("pool-1us", "Pool of two: map a task of a microsecond", Placement::Alone)
+            .with(ours(|pool, ops| count(&pool.map::<microsecond>(0..ops).map_err(refused)?, ops)))
+            .with(threads(|ops| count(&(0..ops).into_par_iter().map(microsecond).collect::<Vec<_>>(), ops)))
+            .goal(3.0, THREADS),
+    ]
+}
+
+const THREADS: &str = "rayon threads";
+
+fn sum(results: &[u64], expected: u64) -> Result<(), Failure> {
+    same("sum of results", expected, results.iter().sum())
+}
+
+fn count(results: &[u64], expected: u64) -> Result<(), Failure> {
+    let right = results.iter().zip(0..).step_by(97).all(|(found, number)| *found == microsecond(number));
+    same("results, each right", expected, if right { results.len() as u64 } else { 0 })
+}
+
+fn ours(work: impl Fn(&Pool, u64) -> Result<(), Failure> + 'static) -> Box<dyn Contender> {
+    let build = || Pool::builder().workers(WORKERS).build().map_err(refused);
+    Box::new(Free { name: OURS, build, work })
+}
+
+fn threads(work: impl Fn(u64) -> Result<(), Failure> + Send + Sync + 'static) -> Box<dyn Contender> {
+    let build = || {
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(WORKERS).build();
+        threads.map_err(|error| Failure::contender(THREADS, error))
+    };
+    Box::new(Free {
+        name: THREADS,
+        build,
+        work: move |pool: &rayon::ThreadPool, ops| pool.install(|| work(ops)),
+    })
+}
+
+/// A contender whose workers may run on any core; only the thread that hands out the work is pinned, as in Python's script.
+struct Free<B, W> {
+    name: &'static str,
+    build: B,
+    work: W,
+}
+
+impl<S, B, W> Contender for Free<B, W>
+where
+    B: Fn() -> Result<S, Failure>,
+    W: Fn(&S, u64) -> Result<(), Failure>,
+{
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn run(&self, batch: &Batch<'_>) -> Result<Lap, Failure> {
+        let state = (self.build)()?;
+        pin(batch.seats[0])?;
+        (self.work)(&state, batch.warm_up)?;
+        let span = timed(|| (self.work)(&state, batch.ops))?;
+        Ok(Span::join(&[span], batch.ops))
+    }
+}
