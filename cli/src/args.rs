@@ -66,6 +66,7 @@ Examples:
   procshare ls                          everything in all your spaces
   procshare ls jobs                     the space 'jobs'
   procshare ls /srv/shared --trust group
+  procshare ls --manager /run/user/1000/jobs.sock
   procshare ls --json | jq '.spaces[].objects[] | select(.attached == [])'
 
 Columns:
@@ -80,6 +81,15 @@ pub(crate) struct Ls {
     /// The space, as for --space
     #[arg(value_name = "SPACE", value_parser = Space::parse, conflicts_with = "space")]
     pub(crate) positional: Option<Space>,
+
+    /// List the objects of the manager at this address instead: unix:/path, a path with a slash, or tcp:HOST:PORT
+    #[cfg(unix)]
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["positional", "space", "trust"])]
+    pub(crate) manager: Option<procshare::manager::Address>,
+
+    #[cfg(unix)]
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
 
     #[command(flatten)]
     pub(crate) place: SpaceArgs,

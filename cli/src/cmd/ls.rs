@@ -13,8 +13,12 @@ use crate::output::{self, Verdict};
 /// More users of one object than this are counted, not listed.
 const SHOWN_USERS: usize = 3;
 
-/// Lists the objects of one space or of all.
+/// Lists the objects of one space, of all, or of a manager.
 pub(crate) fn run(args: &Ls) -> Result<Verdict> {
+    #[cfg(unix)]
+    if let Some(address) = &args.manager {
+        return super::manager::list(address, &args.key, args.json);
+    }
     let space = args.positional.clone().or_else(|| args.place.space.clone());
     let place = Place::of(&SpaceArgs { space, trust: args.place.trust })?;
     let one = place.is_some();

@@ -3,6 +3,8 @@
 mod doctor;
 mod gc;
 mod ls;
+#[cfg(unix)]
+mod manager;
 mod rm;
 #[cfg(unix)]
 mod serve;

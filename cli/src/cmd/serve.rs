@@ -5,12 +5,13 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use procshare::manager::{Key, Limits, Server};
+use procshare::manager::{Limits, Server};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::args::{KeyArgs, Serve};
+use super::manager;
+use crate::args::Serve;
 use crate::output::{self, Verdict};
 
 /// Serves until SIGTERM or SIGINT.
@@ -25,7 +26,7 @@ pub(crate) fn run(args: &Serve) -> Result<Verdict> {
     for address in &args.addresses {
         builder = builder.address(address.clone());
     }
-    if let Some(key) = key(&args.key)? {
+    if let Some(key) = manager::key(&args.key)? {
         builder = builder.key(key);
     }
     // Before the sockets: a signal that comes early ends the server as well.
@@ -50,13 +51,4 @@ pub(crate) fn run(args: &Serve) -> Result<Verdict> {
     server.run()?;
     ender.join().ok();
     Ok(Verdict::Fine)
-}
-
-/// The key that the command line names.
-fn key(args: &KeyArgs) -> Result<Option<Key>> {
-    Ok(match (&args.key_file, &args.key_env) {
-        (Some(path), _) => Some(Key::from_file(path)?),
-        (None, Some(name)) => Some(Key::from_env(name)?),
-        (None, None) => None,
-    })
 }

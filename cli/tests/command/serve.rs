@@ -33,6 +33,12 @@ fn serve_keeps_objects_until_it_is_told_to_end() {
     let first = Manager::connect(&address).unwrap();
     Dict::<String, u32>::create(&first, "ages").unwrap().set("Ada", &36).unwrap();
     drop(first);
+    let listed = procshare(&["ls", "--manager", name]).exits(0);
+    assert!(listed.out.contains("dict") && listed.out.contains("ages"), "{listed:?}");
+    let object = &procshare(&["ls", "--manager", name, "--json"]).exits(0).json()["objects"][0];
+    assert_eq!((&object["name"], &object["len"]), (&"ages".into(), &1.into()));
+    procshare(&["ls", "--manager", "/nowhere/at/all"]).exits(1);
+    procshare(&["ls", "jobs", "--manager", name]).exits(2);
     let second = Manager::connect(&address).unwrap();
     assert_eq!(Dict::<String, u32>::open(&second, "ages").unwrap().get("Ada").unwrap(), Some(36));
     let refused = procshare(&["serve", name]).exits(1);
