@@ -1,0 +1,252 @@
+//! Where each claim of the contract is proved.
+//!
+//! The proofs are tests with real processes in `tests/sync`, `tests/data` and `tests/kill`; here is the table that leads to them.
+//! Its one test sees that every proof it names exists, is a test, and runs in the test command.
+
+use std::fs;
+use std::path::Path;
+
+/// An object's claim, the file that proves it, and the tests there.
+type Claim = (&'static str, &'static str, &'static [&'static str]);
+
+const LOCK: &[Claim] = &[
+    (
+        "mutual exclusion between threads and processes",
+        "sync/lock",
+        &["threads_and_processes_exclude_each_other"],
+    ),
+    ("not re-entrant: an error, no hang", "sync/lock", &["the_calling_thread_cannot_wait_for_itself"]),
+    (
+        "hand-over: ended by exactly one release, by anyone, and by no death",
+        "sync/lock",
+        &[
+            "a_hand_over_is_ended_by_anybody_once_and_by_no_death",
+            "a_hand_over_carries_the_news_of_a_death_along",
+        ],
+    ),
+    (
+        "a death is told until somebody makes it consistent",
+        "sync/lock",
+        &[
+            "a_killed_holder_is_recovered_and_told_until_somebody_repairs",
+            "a_sleeping_waiter_inherits_from_a_killed_holder",
+        ],
+    ),
+    ("a panic is told likewise", "sync/lock", &["a_panic_under_the_guard_is_told_like_a_death"]),
+    (
+        "at whatever instruction, also of the recovery",
+        "kill/lock",
+        &["lock", "unlock", "take_over", "hand_over", "release"],
+    ),
+];
+
+const RLOCK: &[Claim] = &[
+    (
+        "the owner is a participant's thread",
+        "sync/rlock",
+        &[
+            "one_thread_enters_again_and_others_wait_for_the_last_guard",
+            "all_handles_of_a_process_know_the_owner",
+            "a_forked_child_is_not_the_owner",
+        ],
+    ),
+    ("the next owner begins at depth one", "sync/rlock", &["a_dead_owners_depth_is_forgotten"]),
+    ("a panic marks it", "sync/rlock", &["a_panic_through_any_level_marks_the_lock"]),
+    ("at whatever instruction", "kill/rlock", &["enter_twice", "leave_twice", "take_over"]),
+];
+
+const RW_LOCK: &[Claim] = &[
+    ("many readers or one writer", "sync/rwlock", &["many_readers_or_one_writer", "threads_read_together"]),
+    ("writers are not starved", "sync/rwlock", &["a_waiting_writer_is_not_starved"]),
+    ("downgrade", "sync/rwlock", &["downgrading_lets_nobody_write_in_between"]),
+    ("dead readers are subtracted", "sync/rwlock", &["dead_readers_are_struck_out"]),
+    (
+        "a dead writer is told",
+        "sync/rwlock",
+        &["a_dead_writer_is_told_to_readers_and_writers_until_one_repairs"],
+    ),
+    ("more readers than entries still read", "sync/rwlock", &["more_processes_than_entries_read_too"]),
+];
+
+const SEMAPHORE: &[Claim] = &[
+    ("owned permits, and never more than there are", "sync/semaphore", &["never_more_owners_than_permits"]),
+    (
+        "release and forget give unowned ones",
+        "sync/semaphore",
+        &["released_permits_need_no_owner", "forgotten_permits_outlive_their_owner_and_stay_out"],
+    ),
+    ("permits of the dead come back, exactly", "sync/semaphore", &["permits_of_the_dead_come_back_exactly"]),
+    ("dead waiters eat none", "sync/semaphore", &["dead_waiters_eat_no_permit"]),
+    ("who is entitled finds one", "sync/semaphore", &["who_is_entitled_to_a_permit_always_finds_it"]),
+    (
+        "none lost, none minted, at any instruction",
+        "kill/semaphore",
+        &[
+            "acquire",
+            "give",
+            "forget",
+            "release_one",
+            "reclaim",
+            "acquire_from_the_bank",
+            "reclaim_from_the_bank",
+        ],
+    ),
+    (
+        "bounded: over-release is an error",
+        "sync/semaphore",
+        &[
+            "a_bounded_semaphore_takes_back_what_is_out_and_nothing_more",
+            "racing_over_releases_make_no_permit",
+        ],
+    ),
+];
+
+const EVENT: &[Claim] = &[
+    (
+        "wait after set never blocks",
+        "sync/event",
+        &["set_clear_and_wait", "a_set_that_is_cleared_at_once_is_not_missed"],
+    ),
+    ("the dead hinder nobody", "sync/event", &["dead_waiters_hinder_neither_set_nor_is_set_nor_the_living"]),
+    ("auto-reset: one waiter a set", "sync/event", &["auto_reset_releases_one_waiter_a_set"]),
+    (
+        "a signal taken by the dead goes to the next",
+        "sync/event",
+        &["a_signal_taken_by_the_dead_goes_to_the_next"],
+    ),
+    (
+        "at whatever instruction",
+        "kill/event",
+        &["set", "clear", "wait", "auto_set", "auto_wait", "auto_pass_on"],
+    ),
+];
+
+const CONDITION: &[Claim] = &[
+    ("over a shared Lock", "sync/condition", &["over_a_lock_from_elsewhere_with_several_conditions"]),
+    ("over an RLock", "sync/condition", &["all_levels_of_an_rlock_are_left_and_entered_again"]),
+    ("notify(n) wakes exactly n, in order", "sync/condition", &["notify_wakes_exactly_so_many_in_order"]),
+    ("wait_while and timeouts", "sync/condition", &["wait_while_looks_first_and_last"]),
+    (
+        "the dead eat no notification",
+        "sync/condition",
+        &["the_dead_eat_no_notification", "a_notification_goes_on_when_its_waiter_dies_before_it_returns"],
+    ),
+    ("a dead notifier's notify happened or did not", "kill/condition", &["notify_one", "notify_all"]),
+    ("the lock's rules", "sync/condition", &["waiters_are_told_when_the_holder_dies_before_it_notifies"]),
+    (
+        "notify never blocks",
+        "sync/condition",
+        &["a_stopped_waiter_stops_neither_the_notifier_nor_the_others"],
+    ),
+];
+
+const BARRIER: &[Claim] = &[
+    ("wait returns index and leader", "sync/barrier", &["rounds_of_processes_and_threads"]),
+    (
+        "the action is done by one, before anybody leaves",
+        "sync/barrier",
+        &["the_action_runs_once_before_anybody_leaves", "an_action_that_fails_or_panics_breaks_it"],
+    ),
+    ("abort, and reset heals", "sync/barrier", &["abort_and_reset"]),
+    ("a timeout breaks it", "sync/barrier", &["a_timeout_breaks_it_for_all"]),
+    (
+        "a member's death breaks it for all",
+        "sync/barrier",
+        &["a_dead_waiter_breaks_it_for_all_who_wait_and_come", "a_member_that_dies_between_rounds_breaks_it"],
+    ),
+    ("who has no seat does not count", "sync/barrier", &["who_has_no_seat_may_die"]),
+];
+
+const VALUE: &[Claim] = &[
+    (
+        "whole old or whole new, even if the writer is killed inside",
+        "kill/value",
+        &["set", "update", "guard", "get_beside_a_dead_writer"],
+    ),
+    (
+        "a guard commits a copy on drop",
+        "data/value",
+        &["a_guard_commits_on_drop_and_not_on_panic_or_discard"],
+    ),
+    (
+        "only an in-place guard can leave OwnerDied",
+        "data/value",
+        &[
+            "death_under_a_copying_guard_leaves_the_old_value_in_silence",
+            "death_under_an_in_place_guard_is_told_until_made_consistent",
+        ],
+    ),
+    ("corrupt bytes are an error", "data/value", &["a_wrong_type_is_refused_and_invalid_bytes_are_an_error"]),
+    (
+        "the atomic flavour has added or has not",
+        "data/atomic_value",
+        &["a_killed_adder_has_added_or_has_not"],
+    ),
+];
+
+const ARRAY: &[Claim] = &[
+    ("disjoint ranges never block each other", "data/array", &["held_ranges_block_their_own_elements_only"]),
+    ("OwnerDied names the range", "data/array", &["death_in_a_range_is_told_there_and_nowhere_else"]),
+    ("bulk copies", "data/array", &["copies_are_snapshots_while_others_write"]),
+    ("grows", "data/array", &["grows_in_place_for_everybody"]),
+    ("file-backed", "data/array", &["arrays_on_disk_survive_their_makers"]),
+    ("the atomic flavour", "data/atomic_array", &["elements_are_independent", "bulk_operations_copy_ranges"]),
+    ("of locks, too", "data/lock_array", &["a_killed_holder_leaves_its_own_locks_and_no_other"]),
+];
+
+const LATCH_AND_ONCE: &[Claim] = &[
+    ("a latch opens when all have arrived", "sync/latch", &["all_go_on_when_the_last_arrives"]),
+    ("it counts no further", "sync/latch", &["counts_down_to_open_and_no_further"]),
+    ("dead waiters hinder nobody", "sync/latch", &["sleepers_are_woken_and_dead_ones_hinder_nobody"]),
+    ("exactly one does it", "sync/once", &["one_of_many_does_it_and_all_see_it_done"]),
+    ("who dies in it is replaced", "sync/once", &["who_dies_in_it_is_replaced_by_one_that_waits"]),
+];
+
+const CONTRACT: &[(&str, &[Claim])] = &[
+    ("Lock", LOCK),
+    ("RLock", RLOCK),
+    ("RwLock", RW_LOCK),
+    ("Semaphore", SEMAPHORE),
+    ("Event", EVENT),
+    ("Condition", CONDITION),
+    ("Barrier", BARRIER),
+    ("Value", VALUE),
+    ("Array", ARRAY),
+    ("Latch, Once", LATCH_AND_ONCE),
+];
+
+/// Whether the file has this test, and the test command runs it.
+fn runs(text: &str, test: &str) -> bool {
+    let head = format!("fn {test}(");
+    let Some((before, _)) = text.split_once(&head) else { return false };
+    let attributes: Vec<&str> = before
+        .lines()
+        .rev()
+        .map(str::trim)
+        .take_while(|line| line.starts_with("#[") || line.is_empty())
+        .collect();
+    if attributes.contains(&"#[test]") {
+        return !attributes.iter().any(|line| line.starts_with("#[ignore"));
+    }
+    // Of a scenario the macro at the top of its file makes a test.
+    text.split("_tests! {").skip(1).any(|list| {
+        let list = list.split_once("\n}").map_or("", |(list, _)| list);
+        list.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == test)
+    })
+}
+
+#[test]
+fn every_claim_has_its_proof() {
+    let mut missing = Vec::new();
+    for (object, claims) in CONTRACT {
+        for (claim, file, tests) in *claims {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file).with_extension("rs");
+            let text =
+                fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert!(!tests.is_empty(), "{object}: {claim}");
+            let gone = tests.iter().filter(|test| !runs(&text, test));
+            missing.extend(gone.map(|test| format!("{object}: {claim}: {file}::{test}")));
+        }
+    }
+    assert!(missing.is_empty(), "claims without their proof:\n{}", missing.join("\n"));
+}
