@@ -29,6 +29,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Ls(Ls),
     Show(Show),
+    Tail(Tail),
     Rm(Rm),
     Gc(Gc),
     Doctor(Doctor),
@@ -248,6 +249,47 @@ pub(crate) struct KeyArgs {
     /// The environment variable with the key
     #[arg(long, value_name = "NAME")]
     pub(crate) key_env: Option<String>,
+}
+
+/// Print the items of a queue or a broadcast as they come, without taking any
+///
+/// Nobody notices: nothing is written, nobody waits for it. What is overwritten between two looks is missed, and counted.
+#[derive(ClapArgs)]
+#[command(after_help = "\
+Examples:
+  procshare tail jobs                   what is put from now on, until the queue is closed
+  procshare tail jobs --all --count 10  the first ten of those that lie in it, taken or not
+  procshare tail work/prices --json | jq .value
+
+Printed are each item's position and its value (bytes as hex where the type is not known by its name), and
+every second how many came, how many wait, and how many were missed")]
+pub(crate) struct Tail {
+    /// The object: NAME, SPACE/NAME, /DIR/NAME, or @ and the beginning of an anonymous object's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    #[command(flatten)]
+    pub(crate) place: SpaceArgs,
+
+    /// Begin with what is there, not with what comes
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// End after so many items
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+
+    /// End after so many seconds
+    #[arg(long, value_name = "S")]
+    pub(crate) seconds: Option<f64>,
+
+    /// Look every so many milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub(crate) every: u64,
+
+    /// Print one JSON object on each line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Tally text files with worker processes over shared memory, and check the sum against a count in one process

@@ -137,7 +137,7 @@ impl Inspector {
     }
 
     /// Maps a segment for reading, without attaching to it.
-    fn segment(&self, name: &Name) -> Result<Arc<Segment>> {
+    pub(super) fn segment(&self, name: &Name) -> Result<Arc<Segment>> {
         Segment::open(&self.site, name, Access::ReadOnly, None)
     }
 

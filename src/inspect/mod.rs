@@ -6,6 +6,7 @@
 //! - [`spaces`] finds the calling user's spaces, an [`Inspector`] looks at one of them.
 //! - [`Inspector::list`] shows its objects: what they are, how large, who is attached.
 //! - [`Inspector::detail`] shows an object's state: who holds it, who waits, how full it is.
+//! - [`Inspector::items`] shows what goes through a queue or a broadcast.
 //! - [`Inspector::participants`] shows the processes that are in the space.
 //! - [`doctor`] finds out whether machine and spaces are in order, and says what to do.
 //!
@@ -34,13 +35,16 @@ mod byte_size;
 pub mod doctor;
 mod entry;
 mod inspector;
+mod items;
 mod kinds;
 mod spaces;
 mod who;
 
 pub use crate::participant::{Fact, Facts};
+pub use crate::queue::{Glimpse, Glimpsed};
 pub use byte_size::ByteSize;
 pub use entry::{Content, Entry, Form};
 pub use inspector::Inspector;
+pub use items::Items;
 pub use spaces::{FoundSpace, spaces};
 pub use who::{Life, Who};

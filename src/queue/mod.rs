@@ -8,6 +8,7 @@
 //! | [`pollable`] | descriptors to wait for a queue by `poll` |
 //! | [`ready`] | waiting for a queue among other things |
 //! | `tasks` | the same for tasks (feature `async`) |
+//! | [`glimpse`] | looking without taking |
 //! | [`plain`], [`guards`] | `Queue<T>` and its in-place guards |
 //! | [`joinable`] | `JoinableQueue<T>`: work that is acknowledged |
 //! | [`broadcast`] | `Broadcast<T>`: one to many |
@@ -22,6 +23,7 @@ mod bytes;
 mod codec;
 mod error;
 mod frames;
+mod glimpse;
 mod guards;
 mod joinable;
 #[cfg(all(loom, test))]
@@ -75,6 +77,8 @@ pub(crate) fn describe_pipe(segment: &Arc<Segment>) -> Result<RawFacts> {
     pipe::describe(segment)
 }
 
+pub(crate) use glimpse::glimpse;
+pub use glimpse::{Glimpse, Glimpsed};
 pub use joinable::{JoinableInit, JoinableQueue, Task};
 pub use pipe::{DEFAULT_PIPE_CAPACITY, Pipe, PipeEnd, PipeEndHandle, PipeError};
 pub use plain::{DEFAULT_QUEUE_CAPACITY, Queue};

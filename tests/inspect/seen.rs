@@ -188,3 +188,26 @@ fn every_kind_tells_its_state() {
     assert!(matches!(fact(seventieth, "holder"), Fact::Who(who) if who.pid == Some(std::process::id())));
     drop(guards);
 }
+
+#[test]
+fn items_are_seen_without_being_taken() {
+    let place = Place::new("items");
+    let space = place.space();
+    let queue = procshare::Queue::builder().space(&space).create("q", 3).unwrap();
+    let inspector = Inspector::open(place.path(), Trust::Owner).unwrap();
+    let mut items = inspector.items("q", false).unwrap();
+    assert!(items.look(9).unwrap().items.is_empty());
+    queue.put_many(&[1u64, 2, 3]).unwrap();
+    let seen = items.look(2).unwrap();
+    let bytes: Vec<_> = seen.items.iter().map(|item| item.bytes.clone()).collect();
+    assert_eq!(bytes, [1u64.to_ne_bytes(), 2u64.to_ne_bytes()]);
+    assert_eq!((seen.next, seen.missed, seen.length, seen.closed), (2, 0, 3, false));
+    drop(queue.try_get_many(3).unwrap());
+    drop(queue.reserve().unwrap());
+    queue.put_many(&[5, 6]).unwrap();
+    let seen = items.look(9).unwrap();
+    let positions: Vec<_> = seen.items.iter().map(|item| item.position).collect();
+    assert_eq!((positions, seen.missed), (vec![4, 5], 2), "one was overwritten, one was given up");
+    assert_eq!(queue.try_get_many(9).unwrap(), [5, 6]);
+    assert!(matches!(inspector.items("none", true), Err(Error::NotFound { .. })));
+}

@@ -9,6 +9,7 @@ mod rm;
 #[cfg(unix)]
 mod serve;
 mod show;
+mod tail;
 
 use anyhow::Result;
 
@@ -20,6 +21,7 @@ pub(crate) fn run(args: Args) -> Result<Verdict> {
     match args.command {
         Command::Ls(args) => ls::run(&args),
         Command::Show(args) => show::run(&args),
+        Command::Tail(args) => tail::run(&args),
         Command::Rm(args) => rm::run(&args),
         Command::Gc(args) => gc::run(&args),
         Command::Doctor(args) => doctor::run(&args),

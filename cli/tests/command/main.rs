@@ -4,6 +4,7 @@ mod doctor;
 mod ls;
 mod rm;
 mod serve;
+mod tail;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -3,10 +3,12 @@
 //! | file | holds |
 //! |---|---|
 //! | [`ring`] | slots and stamps, the publishers' lock; knows bytes only |
+//! | [`glimpse`] | looking without being one |
 //! | [`seats`] | subscribers that publishers wait for |
 //! | [`subscriber`] | a reader and how it waits |
 
 mod error;
+mod glimpse;
 mod ring;
 mod seats;
 mod subscriber;
@@ -27,6 +29,7 @@ use crate::shm::{Kind, Plain};
 use crate::time::Deadline;
 
 pub use error::RecvError;
+pub(super) use glimpse::glimpse;
 use ring::{BroadcastRing, Layout};
 pub use subscriber::Subscriber;
 

@@ -43,11 +43,11 @@ pub(in crate::queue) struct BroadcastHead {
     stride: AtomicU64,
     /// Entries for subscribers that publishers wait for; 0: the slow are outrun.
     seats: AtomicU64,
-    closed: AtomicU32,
+    pub(super) closed: AtomicU32,
     reserved: [AtomicU32; 9],
     lock: LockWord,
     /// Items published since the broadcast was made.
-    position: AtomicU64,
+    pub(super) position: AtomicU64,
     /// No seat is behind it. Changed under the lock.
     slowest: AtomicU64,
     padding: [AtomicU64; 4],
@@ -75,11 +75,11 @@ documented_layout!(BroadcastHead {
 /// Where head, seats, stamps and items lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    capacity: u64,
+    pub(super) capacity: u64,
     seats: u64,
-    stride: usize,
-    item_at: usize,
-    slots_at: usize,
+    pub(super) stride: usize,
+    pub(super) item_at: usize,
+    pub(super) slots_at: usize,
     pub(super) total: usize,
 }
 
@@ -111,18 +111,39 @@ impl Layout {
             None => fault("slots", capacity, "less than the address space holds".into()),
         }
     }
+
+    /// The layout that the head says, checked against the body.
+    pub(super) fn checked(
+        segment: &Arc<Segment>,
+        head: &BroadcastHead,
+        size: usize,
+        align: usize,
+    ) -> Result<Self> {
+        // Relaxed: written before publication, and checked like any hostile numbers.
+        let (capacity, stride) = (head.capacity.load(Relaxed), head.stride.load(Relaxed));
+        let seats = head.seats.load(Relaxed);
+        Layout::new(capacity, seats, size, align)
+            .ok()
+            .filter(|layout| layout.total == segment.body().1 && layout.stride as u64 == stride)
+            .ok_or_else(|| Error::NotASegment {
+                object: segment.object(),
+                what: "broadcast sizes",
+                expected: format!("sizes that make a body of {} bytes", segment.body().1),
+                found: format!("{capacity} slots of {stride} bytes and {seats} seats"),
+            })
+    }
 }
 
 /// The stamp of a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Stamp(u64);
+pub(super) struct Stamp(pub(super) u64);
 
 impl Stamp {
     fn writing(position: u64) -> Self {
         Stamp(position.wrapping_add(1) << 1)
     }
 
-    fn written(position: u64) -> Self {
+    pub(super) fn written(position: u64) -> Self {
         Stamp(position.wrapping_add(1) << 1 | 1)
     }
 
@@ -174,18 +195,7 @@ impl BroadcastRing {
     pub(super) fn attach(attached: Attached, size: usize, align: usize) -> Result<Self> {
         let segment = Arc::clone(&attached.segment);
         let head = Shared::<BroadcastHead>::new(&segment, 0)?;
-        // Relaxed: written before publication, and checked like any hostile numbers.
-        let (capacity, stride) = (head.capacity.load(Relaxed), head.stride.load(Relaxed));
-        let seats = head.seats.load(Relaxed);
-        let layout = Layout::new(capacity, seats, size, align)
-            .ok()
-            .filter(|layout| layout.total == segment.body().1 && layout.stride as u64 == stride)
-            .ok_or_else(|| Error::NotASegment {
-                object: segment.object(),
-                what: "broadcast sizes",
-                expected: format!("sizes that make a body of {} bytes", segment.body().1),
-                found: format!("{capacity} slots of {stride} bytes and {seats} seats"),
-            })?;
+        let layout = Layout::checked(&segment, &head, size, align)?;
         let first = layout.slots_at;
         Ok(BroadcastRing {
             seats: SharedSlice::new(&segment, size_of::<BroadcastHead>(), layout.seats as usize)?,

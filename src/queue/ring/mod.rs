@@ -12,10 +12,12 @@
 //! In-place users hold a stamp, not a lock. The dead among them are found by whoever would have to wait for them.
 
 mod done;
+mod glimpse;
 mod put;
 mod take;
 
 pub use done::Unfinished;
+pub(in crate::queue) use glimpse::glimpse;
 
 use std::sync::Arc;
 use std::time::Duration;
