@@ -8,6 +8,7 @@ use procshare::inspect::ByteSize;
 use serde_json::{Value, json};
 
 use super::files::Found;
+use super::line::LineCrew;
 use super::parent::Crew;
 use super::tally::{Alone, Counts, LONGEST};
 use crate::output;
@@ -21,6 +22,7 @@ const BYTES_SHOWN: usize = 12;
 pub(super) struct Report<'a> {
     found: &'a Found,
     crew: &'a Crew,
+    line: &'a LineCrew,
     alone: &'a Alone,
     alone_time: Duration,
     agree: bool,
@@ -29,11 +31,20 @@ pub(super) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(found: &'a Found, crew: &'a Crew, alone: &'a Alone, alone_time: Duration) -> Self {
+    pub(super) fn new(
+        found: &'a Found,
+        crew: &'a Crew,
+        line: &'a LineCrew,
+        alone: &'a Alone,
+        alone_time: Duration,
+    ) -> Self {
         let skipped: Vec<_> = alone.skipped.iter().map(|(index, _)| *index).collect();
-        let agree = crew.counts == alone.counts && crew.skipped == skipped;
+        let agree = crew.counts == alone.counts
+            && crew.skipped == skipped
+            && line.counts == alone.counts
+            && line.skipped == skipped;
         let changes = if agree { Vec::new() } else { found.changes() };
-        Report { found, crew, alone, alone_time, agree, changes }
+        Report { found, crew, line, alone, alone_time, agree, changes }
     }
 
     pub(super) fn agrees(&self) -> bool {
@@ -63,6 +74,7 @@ impl<'a> Report<'a> {
             "notes": self.found.notes,
             "paths": {
                 "shared": { "seconds": self.crew.time.as_secs_f64() },
+                "queue": self.line_json(),
                 "single": { "seconds": self.alone_time.as_secs_f64() },
             },
         });
@@ -76,6 +88,19 @@ impl<'a> Report<'a> {
         output::json(&json)
     }
 
+    fn line_json(&self) -> Value {
+        let line = self.line;
+        json!({
+            "seconds": line.time.as_secs_f64(),
+            "producers": line.producers,
+            "consumers": line.consumers,
+            "chunks": line.chunks,
+            "killed": line.killed,
+            "respawned": line.respawned,
+            "agree": line.counts == self.alone.counts,
+        })
+    }
+
     pub(super) fn print_text(&self) -> Result<()> {
         for note in &self.found.notes {
             output::complain(format_args!("left out: {note}"));
@@ -87,11 +112,12 @@ impl<'a> Report<'a> {
         writeln!(out, "{}\n", self.table())?;
         self.charts(&mut out)?;
         if let Some(seed) = self.crew.seed {
-            let Crew { killed, respawned, .. } = self.crew;
+            let (killed, respawned) =
+                (self.crew.killed + self.line.killed, self.crew.respawned + self.line.respawned);
             writeln!(out, "workers killed: {killed}, started in their place: {respawned} (seed {seed})")?;
         }
         if self.agree {
-            writeln!(out, "both counts agree: no file was lost or counted twice")?;
+            writeln!(out, "all counts agree: no file was lost or counted twice")?;
         } else {
             writeln!(out, "THE COUNTS DIFFER")?;
             for change in &self.changes {
@@ -112,6 +138,11 @@ impl<'a> Report<'a> {
         };
         for (who, counts, time) in [
             (format!("{workers}, started and ended"), &self.crew.counts, self.crew.time),
+            (
+                format!("{} + {} through a queue", self.line.producers, self.line.consumers),
+                &self.line.counts,
+                self.line.time,
+            ),
             ("one process, afterwards".to_owned(), &self.alone.counts, self.alone_time),
         ] {
             let Counts { files, skipped, bytes, lines, words, .. } = counts;
@@ -183,7 +214,15 @@ mod tests {
             let (workers, time) = (1, Duration::ZERO);
             Crew { counts, skipped, workers, seed: None, killed: 0, respawned: 0, time }
         };
-        let agrees = |crew| Report::new(&found, &crew, &alone, Duration::ZERO).agrees();
+        let line = |change: fn(&mut Counts)| {
+            let mut counts = alone.counts;
+            change(&mut counts);
+            let (producers, consumers, chunks, time) = (1, 1, 1, Duration::ZERO);
+            LineCrew { counts, skipped: vec![], producers, consumers, chunks, killed: 0, respawned: 0, time }
+        };
+        let agrees = |crew| Report::new(&found, &crew, &line(|_| {}), &alone, Duration::ZERO).agrees();
+        let other = line(|counts| counts.words += 1);
+        assert!(!Report::new(&found, &crew(|_| {}, vec![]), &other, &alone, Duration::ZERO).agrees());
         assert!(agrees(crew(|_| {}, vec![])));
         assert!(!agrees(crew(|counts| counts.words += 1, vec![])));
         assert!(!agrees(crew(|counts| counts.histogram[7] += 1, vec![])));

@@ -74,7 +74,7 @@ impl Counts {
     }
 
     /// Adds some bytes of a file; `word` carries an unfinished word's length from one call to the next.
-    fn add_bytes(&mut self, bytes: &[u8], word: &mut usize) {
+    pub(super) fn add_bytes(&mut self, bytes: &[u8], word: &mut usize) {
         self.bytes += bytes.len() as u64;
         for &byte in bytes {
             self.histogram[usize::from(byte)] += 1;
@@ -86,7 +86,7 @@ impl Counts {
         }
     }
 
-    fn end_word(&mut self, word: &mut usize) {
+    pub(super) fn end_word(&mut self, word: &mut usize) {
         if *word > 0 {
             self.words += 1;
             self.word_lengths[(*word).min(LONGEST) - 1] += 1;

@@ -6,15 +6,20 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::files::Listed;
+use super::queue::{Line, LinePlan};
 use super::shared::{Plan, Shared};
 use super::tally::{self, Counts, MOST_WORKERS};
 use crate::args::DemoWorker;
 
-/// Takes files and counts them until all are taken.
+/// Takes files and counts them until all are taken, or does its part of the queue's path.
 pub(super) fn run(args: &DemoWorker) -> Result<()> {
     ensure!(args.index < MOST_WORKERS, "there is no worker {}", args.index);
-    let plan: Plan = serde_json::from_str(&args.plan).context("this is started by procshare demo")?;
     end_with_parent();
+    // One plan has what the other one lacks.
+    if let Ok(plan) = serde_json::from_str::<LinePlan>(&args.plan) {
+        return Line::work(args.index, &plan);
+    }
+    let plan: Plan = serde_json::from_str(&args.plan).context("this is started by procshare demo")?;
     let worker = Worker { index: args.index, shared: Shared::attach(&plan)? };
     let files = worker.shared.files()?;
     loop {

@@ -100,9 +100,12 @@ fn the_counts_are_those_of_an_independent_count() {
         assert_counts(&found, &expected);
         assert_eq!(found["workers"].to_string(), workers);
         assert_eq!((&found["killed"], &found["skipped"]), (&0.into(), &0.into()));
-        for path in ["single", "shared"] {
+        for path in ["single", "shared", "queue"] {
             assert!(found["paths"][path]["seconds"].as_f64().unwrap() > 0.0);
         }
+        let queue = &found["paths"]["queue"];
+        assert_eq!((&queue["agree"], &queue["killed"]), (&true.into(), &0.into()));
+        assert!(queue["chunks"].as_u64().unwrap() >= 150);
     }
 }
 
@@ -118,6 +121,8 @@ fn killed_workers_cost_no_file_and_none_is_counted_twice() {
         assert_counts(&found, &expected);
         assert_eq!(found["seed"].to_string(), seed);
         assert!(found["killed"].as_u64().unwrap() >= 1, "seed {seed}");
+        let queue = &found["paths"]["queue"];
+        assert!(queue["agree"] == true && queue["killed"].as_u64().unwrap() >= 1, "seed {seed}: {queue}");
         assert!(
             found["respawned"].as_u64().unwrap() >= 1,
             "the last file waits for a kill: somebody replaces the dead"
@@ -192,7 +197,7 @@ fn text_output_tells_the_same_and_nothing_is_left_behind() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("both counts agree") && text.contains("(seed 3)"), "{text}");
+    assert!(text.contains("all counts agree") && text.contains("(seed 3)"), "{text}");
     assert!(text.contains(&expected["words"].to_string()), "{text}");
     assert!(output.stderr.is_empty(), "no progress bar without a terminal");
     assert_eq!(objects_of(pid), Vec::<String>::new());
