@@ -9,4 +9,5 @@ mod once;
 mod rlock;
 mod rwlock;
 mod semaphore;
+mod wait_any;
 mod waiters;
