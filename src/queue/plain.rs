@@ -426,7 +426,7 @@ fn not_taken(why: NotTaken, deadline: Deadline) -> GetError {
 }
 
 /// Private places as bytes to be written.
-pub(super) fn bytes_of_places<B>(places: &mut [MaybeUninit<B>]) -> &mut [MaybeUninit<u8>] {
+fn bytes_of_places<B>(places: &mut [MaybeUninit<B>]) -> &mut [MaybeUninit<u8>] {
     let len = size_of_val(places);
     // SAFETY: (S9) uninitialised places are uninitialised bytes.
     unsafe { std::slice::from_raw_parts_mut(places.as_mut_ptr().cast(), len) }

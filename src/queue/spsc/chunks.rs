@@ -7,15 +7,6 @@ use std::ptr::NonNull;
 use super::ring::{End, SpscRing};
 use crate::shm::Plain;
 
-/// Two runs of slots, the second one at the ring's beginning and often empty.
-fn pieces<T: Plain>(ring: &SpscRing, end: &End, count: usize) -> [(NonNull<T>, usize); 2] {
-    let first = ring.slot(end, 0);
-    let front = count.min(ring.capacity() - first);
-    let at =
-        |slot: usize, len: usize| ring.items().address(slot * size_of::<T>(), len * size_of::<T>()).cast();
-    [(at(first, front), front), (at(0, count - front), count - front)]
-}
-
 /// Free slots of an [`SpscQueue`](super::SpscQueue) that are written in place; [`commit`](Self::commit) puts them.
 ///
 /// What was not written before the commit is not put; dropping it, or dying, puts nothing.
@@ -34,7 +25,7 @@ unsafe impl<T: Plain> Send for ReservedChunk<'_, T> {}
 
 impl<'a, T: Plain> ReservedChunk<'a, T> {
     pub(super) fn new(ring: &'a SpscRing, end: &'a mut End, count: usize) -> Self {
-        let pieces = pieces(ring, end, count);
+        let pieces = ring.places(end, count);
         ReservedChunk { ring, end, pieces, written: 0, plain: PhantomData }
     }
 
@@ -126,7 +117,7 @@ impl<'a, T: Plain> PeekedChunk<'a, T> {
     /// How many of the next `count` slots, from the first on, hold bytes that are a `T`.
     pub(super) fn valid(ring: &SpscRing, end: &End, count: usize) -> usize {
         let mut valid = 0;
-        for (place, len) in pieces::<T>(ring, end, count) {
+        for (place, len) in ring.places::<T>(end, count) {
             for at in 0..len {
                 // SAFETY: (S18) the slot holds an item and this is the consumer's end; any bytes are a `Bits`.
                 let bits = unsafe { place.add(at).cast::<T::Bits>().read_unaligned() };
@@ -141,7 +132,7 @@ impl<'a, T: Plain> PeekedChunk<'a, T> {
 
     /// The next `count` items, which were checked.
     pub(super) fn new(ring: &'a SpscRing, end: &'a mut End, count: usize) -> Self {
-        let pieces = pieces(ring, end, count);
+        let pieces = ring.places(end, count);
         PeekedChunk { ring, end, pieces, plain: PhantomData }
     }
 

@@ -6,11 +6,10 @@ use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use super::super::error::GetError;
-use super::super::plain::bytes_of_places;
 use super::super::ring::NotTaken;
 use super::chunks::PeekedChunk;
 use super::ring::{End, Role, SpscRing};
-use super::waits::until;
+use super::waits::{Away, until};
 use crate::error::{Error, Result};
 use crate::shm::Plain;
 use crate::shm::checked::read_checked;
@@ -23,13 +22,14 @@ use crate::time::Deadline;
 pub struct Consumer<T: Plain> {
     ring: SpscRing,
     end: End,
+    away: Away,
     plain: PhantomData<fn() -> T>,
 }
 
 impl<T: Plain> Consumer<T> {
     pub(super) fn new(ring: &SpscRing) -> Result<Self> {
         let end = ring.claim(Role::Consumer)?;
-        Ok(Consumer { ring: ring.clone(), end, plain: PhantomData })
+        Ok(Consumer { ring: ring.clone(), end, away: Away::new(), plain: PhantomData })
     }
 
     pub(super) fn ring(&self) -> &SpscRing {
@@ -143,16 +143,13 @@ impl<T: Plain> Consumer<T> {
 
     #[inline]
     fn get_until(&mut self, deadline: Deadline) -> Result<T, GetError> {
-        let (ring, end) = (&self.ring, &mut self.end);
+        let (ring, end, away) = (&self.ring, &mut self.end, &mut self.away);
         let mut bits = MaybeUninit::<T::Bits>::uninit();
-        let outcome = until(ring, Role::Consumer, deadline, || {
+        let outcome = until(ring, Role::Consumer, away, deadline, || {
             ring.available(end, 1)?;
-            let at = ring.slot(end, 0) * size_of::<T>();
-            if const { size_of::<T>().is_multiple_of(8) } {
-                ring.items().load_value(at, &mut bits);
-            } else {
-                ring.items().load(at, bytes_of_places(std::slice::from_mut(&mut bits)));
-            }
+            let place = ring.places::<T>(end, 1)[0].0;
+            // SAFETY: (S18) the slot holds an item, and this is the consumer's end; any bytes are a `Bits`.
+            bits.write(unsafe { place.cast::<T::Bits>().read_unaligned() });
             ring.advance(end, 1);
             Ok(())
         });
@@ -165,16 +162,21 @@ impl<T: Plain> Consumer<T> {
         if most == 0 {
             return Ok(Vec::new());
         }
-        let (ring, end) = (&self.ring, &mut self.end);
+        let (ring, end, away) = (&self.ring, &mut self.end, &mut self.away);
         let most = most.min(ring.capacity());
         let mut places: Vec<MaybeUninit<T::Bits>> = Vec::new();
-        let outcome = until(ring, Role::Consumer, deadline, || {
+        let outcome = until(ring, Role::Consumer, away, deadline, || {
             let count = ring.available(end, most)?.min(most);
-            places.resize_with(count, MaybeUninit::uninit);
-            let first = ring.slot(end, 0);
-            let (front, back) = places.split_at_mut(count.min(ring.capacity() - first));
-            ring.items().load(first * size_of::<T>(), bytes_of_places(front));
-            ring.items().load(0, bytes_of_places(back));
+            places.reserve(count);
+            for (place, len) in ring.places::<T>(end, count) {
+                let to: *mut MaybeUninit<T::Bits> = places.spare_capacity_mut().as_mut_ptr().cast();
+                // SAFETY: (S18) the slots hold items, and this is the consumer's end; there is room for `count` places, and
+                // places are bytes of the same number.
+                unsafe {
+                    place.cast::<u8>().as_ptr().copy_to_nonoverlapping(to.cast(), len * size_of::<T>());
+                    places.set_len(places.len() + len);
+                }
+            }
             ring.advance(end, count);
             Ok(())
         });
@@ -186,8 +188,8 @@ impl<T: Plain> Consumer<T> {
 
     fn peek_until(&mut self, most: usize, deadline: Deadline) -> Result<PeekedChunk<'_, T>, GetError> {
         let most = most.clamp(1, self.ring.capacity());
-        let (ring, end) = (&self.ring, &mut self.end);
-        let count = until(ring, Role::Consumer, deadline, || ring.available(end, most))
+        let (ring, end, away) = (&self.ring, &mut self.end, &mut self.away);
+        let count = until(ring, Role::Consumer, away, deadline, || ring.available(end, most))
             .map_err(|why| not_taken(why, deadline))?
             .min(most);
         let valid = PeekedChunk::<T>::valid(&self.ring, &self.end, count);

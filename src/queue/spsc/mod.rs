@@ -7,12 +7,15 @@
 //! | [`chunks`] | several slots in place |
 //! | [`object`] | the queue as an object of a space |
 //! | [`waits`] | how an end waits, alone and among other things |
+//! | `tasks` | the same for tasks (feature `async`) |
 
 mod chunks;
 mod consumer;
 mod object;
 mod producer;
 mod ring;
+#[cfg(feature = "async")]
+mod tasks;
 mod waits;
 
 use std::marker::PhantomData;

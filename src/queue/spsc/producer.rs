@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ptr::NonNull;
 use std::time::Duration;
 
 use super::super::error::PutError;
 use super::super::ring::NotPut;
 use super::chunks::ReservedChunk;
 use super::ring::{End, Role, SpscRing};
-use super::waits::until;
+use super::waits::{Away, until};
 use crate::error::Result;
 use crate::shm::Plain;
 use crate::time::Deadline;
@@ -20,13 +21,19 @@ use crate::time::Deadline;
 pub struct Producer<T: Plain> {
     ring: SpscRing,
     end: End,
+    away: Away,
     plain: PhantomData<fn(T)>,
 }
 
 impl<T: Plain> Producer<T> {
     pub(super) fn new(ring: &SpscRing) -> Result<Self> {
         let end = ring.claim(Role::Producer)?;
-        Ok(Producer { ring: ring.clone(), end, plain: PhantomData })
+        Ok(Producer { ring: ring.clone(), end, away: Away::new(), plain: PhantomData })
+    }
+
+    #[cfg(feature = "async")]
+    pub(super) fn ring(&self) -> &SpscRing {
+        &self.ring
     }
 
     /// Puts `item`, waiting while the queue is full.
@@ -125,15 +132,11 @@ impl<T: Plain> Producer<T> {
 
     #[inline]
     fn put_until(&mut self, item: T, deadline: Deadline) -> Result<(), PutError<T>> {
-        let (ring, end) = (&self.ring, &mut self.end);
-        let outcome = until(ring, Role::Producer, deadline, || {
+        let (ring, end, away) = (&self.ring, &mut self.end, &mut self.away);
+        let outcome = until(ring, Role::Producer, away, deadline, || {
             ring.room(end, 1)?;
-            let at = ring.slot(end, 0) * size_of::<T>();
-            if const { size_of::<T>().is_multiple_of(8) } {
-                ring.items().store_value(at, &item);
-            } else {
-                ring.items().store(at, bytemuck::bytes_of(&item));
-            }
+            // SAFETY: (S18) the slot is free, and this is the producer's end.
+            unsafe { ring.places::<T>(end, 1)[0].0.write(item) };
             ring.advance(end, 1);
             Ok(())
         });
@@ -144,13 +147,17 @@ impl<T: Plain> Producer<T> {
         if items.is_empty() {
             return Ok(0);
         }
-        let (ring, end) = (&self.ring, &mut self.end);
-        until(ring, Role::Producer, deadline, || {
+        let (ring, end, away) = (&self.ring, &mut self.end, &mut self.away);
+        until(ring, Role::Producer, away, deadline, || {
             let count = ring.room(end, items.len())?.min(items.len());
-            let first = ring.slot(end, 0);
-            let (front, back) = items[..count].split_at(count.min(ring.capacity() - first));
-            ring.items().store(first * size_of::<T>(), bytemuck::cast_slice(front));
-            ring.items().store(0, bytemuck::cast_slice(back));
+            let mut rest = items;
+            for (place, len) in ring.places::<T>(end, count) {
+                let (now, later) = rest.split_at(len);
+                // SAFETY: (S18) the slots are free, and this is the producer's end; the caller's items lie elsewhere, since
+                // safe code has no references to slots but those that borrow the end.
+                unsafe { place.copy_from_nonoverlapping(NonNull::from(now).cast(), len) };
+                rest = later;
+            }
             ring.advance(end, count);
             Ok(count)
         })
@@ -161,9 +168,9 @@ impl<T: Plain> Producer<T> {
         most: usize,
         deadline: Deadline,
     ) -> Result<ReservedChunk<'_, T>, PutError<()>> {
-        let (ring, end) = (&self.ring, &mut self.end);
+        let (ring, end, away) = (&self.ring, &mut self.end, &mut self.away);
         let most = most.clamp(1, ring.capacity());
-        let room = until(ring, Role::Producer, deadline, || ring.room(end, most));
+        let room = until(ring, Role::Producer, away, deadline, || ring.room(end, most));
         match room {
             Ok(room) => Ok(ReservedChunk::new(ring, end, room.min(most))),
             Err(why) => Err(not_put(why, deadline, ())),

@@ -10,6 +10,7 @@
 //!
 //! Each end's line holds what that end writes; the other looks at it only when the ring seems empty or full to it.
 
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::super::ring::{Line, MAX_CAPACITY, NotPut, NotTaken};
@@ -156,10 +157,6 @@ impl SpscRing {
 
     pub(super) fn capacity(&self) -> usize {
         self.capacity
-    }
-
-    pub(super) fn items(&self) -> &Bytes {
-        &self.items
     }
 
     pub(super) fn counts(&self) -> (u64, u64) {
@@ -315,17 +312,20 @@ impl SpscRing {
         }
     }
 
-    /// Where the `at`th slot of an end from its position on lies, in slots; `at` is less than the capacity.
+    /// Where the next `count` slots of an end are, at most all: two runs, the second one at the ring's beginning and often empty.
     #[inline]
-    pub(super) fn slot(&self, end: &End, at: usize) -> usize {
-        let slot = end.slot + at;
-        if slot < self.capacity { slot } else { slot - self.capacity }
+    pub(super) fn places<T: Plain>(&self, end: &End, count: usize) -> [(NonNull<T>, usize); 2] {
+        let front = count.min(self.capacity - end.slot);
+        let at =
+            |slot: usize, len: usize| self.items.address(slot * size_of::<T>(), len * size_of::<T>()).cast();
+        [(at(end.slot, front), front), (at(0, count - front), count - front)]
     }
 
     /// Moves an end: the commit. `count` is what `room` or `available` allowed.
     #[inline]
     pub(super) fn advance(&self, end: &mut End, count: usize) {
-        end.slot = self.slot(end, count);
+        let slot = end.slot + count;
+        end.slot = if slot < self.capacity { slot } else { slot - self.capacity };
         end.mine = end.mine.wrapping_add(count as u64);
         // Release: pairs ITEM and FREED.
         self.word(end.role).position.store(end.mine, Release);

@@ -17,19 +17,48 @@ use crate::sync::{Announced, Attempt, Begun, Look, Patience, Source, Ticket, Wai
 use crate::time::Deadline;
 
 /// Looks after an announcement, ten nanoseconds each: many times what a store buffer holds back.
-const LAST_LOOKS: u32 = 64;
+pub(super) const LAST_LOOKS: u32 = 64;
+
+/// Pauses between finding nothing and looking again.
+const AWAY_MIN: u32 = 4;
+const AWAY_MAX: u32 = 64;
+
+/// How long an end looks away when it finds nothing, before it waits.
+///
+/// Two ends that meet at every item pass two cache lines to and fro for each. If the first look after looking away finds something,
+/// looking away for longer will find more at once; if not, the other end is slow, and what it does shall be seen soon.
+#[derive(Debug)]
+pub(super) struct Away(u32);
+
+impl Away {
+    pub(super) fn new() -> Self {
+        Away(AWAY_MIN)
+    }
+
+    /// Looks away, then looks.
+    fn look<R, E: Retry>(&mut self, attempt: &mut impl FnMut() -> Result<R, E>) -> Result<R, E> {
+        for _ in 0..self.0 {
+            pause();
+        }
+        let outcome = attempt();
+        let next = if outcome.is_ok() { self.0 * 2 } else { self.0 / 2 };
+        self.0 = next.clamp(AWAY_MIN, AWAY_MAX);
+        outcome
+    }
+}
 
 /// Tries until it works, cannot work any more, or the deadline passes.
 #[inline]
 pub(super) fn until<R, E: Retry>(
     ring: &SpscRing,
     role: Role,
+    away: &mut Away,
     deadline: Deadline,
     mut attempt: impl FnMut() -> Result<R, E>,
 ) -> Result<R, E> {
     match attempt() {
         Err(why) if why.worth_waiting() && deadline != Deadline::Now => {
-            until_slow(ring.attached(), ring.line(role), deadline, attempt)
+            until_slow(ring.attached(), ring.line(role), away, deadline, attempt)
         }
         other => other,
     }
@@ -39,9 +68,14 @@ pub(super) fn until<R, E: Retry>(
 fn until_slow<R, E: Retry>(
     attached: &Attached,
     line: &Line,
+    away: &mut Away,
     deadline: Deadline,
     mut attempt: impl FnMut() -> Result<R, E>,
 ) -> Result<R, E> {
+    match away.look(&mut attempt) {
+        Err(why) if why.worth_waiting() => {}
+        other => return other,
+    }
     let member = &attached.member;
     let mut patience = Patience::new(member.host(), &line.watch, member.me(), deadline);
     loop {
@@ -92,8 +126,8 @@ struct ItemSource<'a> {
 impl<'a> Source<'a> for ItemSource<'a> {
     type Output = ();
 
-    fn attempt(&mut self, look: Look) -> Result<Attempt<()>> {
-        let looks = if look == Look::Quick { 1 } else { LAST_LOOKS };
+    fn attempt(&mut self, _: Look) -> Result<Attempt<()>> {
+        let looks = if self.ticket.is_some() { LAST_LOOKS } else { 1 };
         for _ in 0..looks {
             if self.ring.len() > 0 || self.ring.is_closed() {
                 return Ok(Attempt::Taken(()));
