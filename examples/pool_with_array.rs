@@ -25,7 +25,8 @@ fn sieve(
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let composite = AtomicArray::anonymous(LIMIT, false)?;
-    let is_prime = |n: usize| (2..n).take_while(|factor| factor * factor <= n).all(|factor| !n.is_multiple_of(factor));
+    let is_prime =
+        |n: usize| (2..n).take_while(|factor| factor * factor <= n).all(|factor| !n.is_multiple_of(factor));
     let root = (2..).find(|n| n * n >= LIMIT).unwrap_or(LIMIT);
     let small: Vec<usize> = (2..=root).filter(|&n| is_prime(n)).collect();
 

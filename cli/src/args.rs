@@ -355,7 +355,7 @@ Examples:
   procshare torture --json | jq '.objects[] | {object, hangs, violations}'")]
 pub(crate) struct Torture {
     /// What to torture: Lock, LockArray, RLock, RwLock, Semaphore, BoundedSemaphore, Event, Condition, Barrier, Value,
-    /// AtomicValue, Array, Queue, or all
+    /// AtomicValue, Array, Queue, JoinableQueue, Broadcast, or all
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "all")]
     pub(crate) object: Vec<String>,
 

@@ -144,6 +144,8 @@ pub(super) const CATALOGUE: &[Entry] = &[
     entry::<subjects::AtomicValueSubject>("AtomicValue"),
     entry::<subjects::ArraySubject>("Array"),
     entry::<subjects::QueueSubject>("Queue"),
+    entry::<subjects::JoinableSubject>("JoinableQueue"),
+    entry::<subjects::BroadcastSubject>("Broadcast"),
 ];
 
 /// The kind of this name, however it is written.
