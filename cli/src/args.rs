@@ -36,8 +36,6 @@ pub(crate) enum Command {
     #[cfg(unix)]
     Serve(Serve),
     Demo(Demo),
-    #[command(hide = true)]
-    DemoWorker(DemoWorker),
     #[cfg(target_os = "linux")]
     Torture(Torture),
     #[cfg(target_os = "linux")]
@@ -325,15 +323,6 @@ pub(crate) struct Demo {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// One worker of the demo; started by it.
-#[derive(ClapArgs)]
-pub(crate) struct DemoWorker {
-    /// Which of the workers it is
-    pub(crate) index: usize,
-    /// The shared objects
-    pub(crate) plan: String,
 }
 
 /// Let processes fight for every kind of object, kill, stop and fork some of them, and have the survivors check every promise

@@ -28,7 +28,6 @@ pub(crate) fn run(args: Args) -> Result<Verdict> {
         #[cfg(unix)]
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => crate::demo::run(&args),
-        Command::DemoWorker(args) => crate::demo::work(&args),
         #[cfg(target_os = "linux")]
         Command::Torture(args) => crate::torture::run(&args),
         #[cfg(target_os = "linux")]

@@ -1,14 +1,15 @@
 //! The parent of the queue's path: starts producers and consumers, replaces the dead, and kills some on demand.
 
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use procshare::Error;
+use procshare::process::{Failure, Process, TaskError};
 
 use super::files::Listed;
 use super::queue::{Line, Role};
 use super::tally::Counts;
+use super::worker::work_at_the_line;
 use crate::random::Random;
 
 /// How often the parent looks after its processes.
@@ -33,7 +34,7 @@ pub(super) struct LineCrew {
 struct Worker {
     role: Role,
     /// `None` once it has ended as it should.
-    child: Option<Child>,
+    child: Option<Process<Result<(), Failure>>>,
 }
 
 struct Parent {
@@ -64,16 +65,9 @@ pub(super) fn run(files: &[Listed], workers: usize, seed: Option<u64>) -> Result
 }
 
 impl Parent {
-    fn start(&self, index: usize, role: Role) -> Result<Child> {
-        Command::new(std::env::current_exe().context("cannot find this program to start workers")?)
-            .arg("demo-worker")
-            .arg(index.to_string())
-            .arg(serde_json::to_string(&self.line.plan(role))?)
-            // Its end tells the worker that the parent is gone.
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .context("cannot start a worker of the queue")
+    fn start(&self, index: usize, role: Role) -> Result<Process<Result<(), Failure>>> {
+        let started = Process::start::<work_at_the_line>((index, self.line.plan(role)));
+        started.context("cannot start a worker of the queue")
     }
 
     /// Looks after all of them until everything is put and done, with so many kills meanwhile.
@@ -118,9 +112,9 @@ impl Parent {
     }
 
     fn kill(&mut self, index: usize) -> Result<()> {
-        if let Some(child) = &mut self.workers[index].child {
+        if let Some(child) = &self.workers[index].child {
             child.kill()?;
-            if !child.wait()?.success() {
+            if !matches!(child.join(), Ok(Ok(()))) {
                 self.killed += 1;
                 return self.replace(index);
             }
@@ -132,15 +126,19 @@ impl Parent {
     /// Notes who has ended, and starts others in the place of those who died.
     fn bury(&mut self) -> Result<()> {
         for index in 0..self.workers.len() {
-            let Some(child) = &mut self.workers[index].child else { continue };
-            let Some(status) = child.try_wait()? else { continue };
-            if status.success() {
-                self.workers[index].child = None;
-                continue;
-            }
+            let Some(child) = &self.workers[index].child else { continue };
+            let why = match child.try_join() {
+                Err(TaskError::Running) => continue,
+                Ok(Ok(())) => {
+                    self.workers[index].child = None;
+                    continue;
+                }
+                Ok(Err(failure)) => failure.to_string(),
+                Err(error) => error.to_string(),
+            };
             self.accidents += 1;
             if self.accidents > MOST_ACCIDENTS {
-                bail!("the workers keep dying ({status}): see what they say above, and procshare doctor");
+                bail!("the workers keep dying ({why}): see what they say above, and procshare doctor");
             }
             self.replace(index)?;
         }
@@ -162,9 +160,9 @@ impl Parent {
 impl Drop for Parent {
     fn drop(&mut self) {
         // Only after an error are there any left.
-        for child in self.workers.iter_mut().filter_map(|worker| worker.child.as_mut()) {
+        for child in self.workers.iter().filter_map(|worker| worker.child.as_ref()) {
             let _ = child.kill();
-            let _ = child.wait();
+            let _ = child.join();
         }
     }
 }

@@ -26,17 +26,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::args::{Demo, DemoWorker};
+use crate::args::Demo;
 use crate::output::Verdict;
 use crate::random;
 
 pub(crate) use self::tally::MOST_WORKERS;
-
-/// Runs one worker, until there is nothing left to do.
-pub(crate) fn work(args: &DemoWorker) -> Result<Verdict> {
-    worker::run(args)?;
-    Ok(Verdict::Fine)
-}
 
 /// Tallies files twice, with workers and alone, and compares.
 pub(crate) fn run(args: &Demo) -> Result<Verdict> {

@@ -1,15 +1,15 @@
 //! The parent: starts workers, replaces the dead, and kills some on demand.
 
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use procshare::process::{Exit, Failure, Process, TaskError};
 
 use super::files::Listed;
 use super::shared::Shared;
 use super::tally::Counts;
+use super::worker::work;
 use crate::random::Random;
 
 /// How often the parent looks after its workers.
@@ -37,8 +37,6 @@ pub(super) fn run(files: &[Listed], workers: usize, seed: Option<u64>) -> Result
     let started = Instant::now();
     let shared = Shared::new(files, seed.is_some())?;
     let mut parent = Parent {
-        executable: std::env::current_exe().context("cannot find this program to start workers")?,
-        plan: serde_json::to_string(&shared.plan())?,
         shared,
         files: files.len() as u64,
         workers: Vec::new(),
@@ -63,27 +61,18 @@ pub(super) fn run(files: &[Listed], workers: usize, seed: Option<u64>) -> Result
 }
 
 struct Parent {
-    executable: PathBuf,
-    plan: String,
     shared: Shared,
     files: u64,
-    workers: Vec<Option<Child>>,
+    workers: Vec<Option<Process<Result<(), Failure>>>>,
     killed: u32,
     respawned: u32,
     accidents: u32,
 }
 
 impl Parent {
-    fn start(&self, index: usize) -> Result<Child> {
-        Command::new(&self.executable)
-            .arg("demo-worker")
-            .arg(index.to_string())
-            .arg(&self.plan)
-            // Its end tells the worker that the parent is gone.
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .with_context(|| format!("cannot start worker {index} ({})", self.executable.display()))
+    fn start(&self, index: usize) -> Result<Process<Result<(), Failure>>> {
+        Process::start::<work>((index, self.shared.plan()))
+            .with_context(|| format!("cannot start worker {index}"))
     }
 
     /// Looks after the workers until all files are done and all workers have ended.
@@ -91,12 +80,9 @@ impl Parent {
         let progress = Progress::new(self.files);
         loop {
             for index in 0..self.workers.len() {
-                let ended = match &mut self.workers[index] {
-                    Some(child) => child.try_wait()?,
-                    None => None,
-                };
-                if let Some(status) = ended {
-                    self.replace(index, status, false)?;
+                let ended = self.workers[index].as_ref().is_some_and(|worker| worker.exit_status().is_some());
+                if ended {
+                    self.replace(index, false)?;
                 }
             }
             progress.show(&self.shared)?;
@@ -119,17 +105,19 @@ impl Parent {
     }
 
     /// A worker has ended: settles what it had claimed, and starts another one if there is work.
-    fn replace(&mut self, index: usize, status: ExitStatus, by_us: bool) -> Result<()> {
-        self.workers[index] = None;
-        if status.success() {
-            return Ok(());
-        }
+    fn replace(&mut self, index: usize, by_us: bool) -> Result<()> {
+        let Some(worker) = self.workers[index].take() else { return Ok(()) };
+        let why = match worker.join() {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(failure)) => failure.to_string(),
+            Err(error) => error.to_string(),
+        };
         if by_us {
             self.killed += 1;
         } else {
             self.accidents += 1;
             if self.accidents > MOST_ACCIDENTS {
-                bail!("the workers keep dying ({status}): see what they say above, and procshare doctor");
+                bail!("the workers keep dying ({why}): see what they say above, and procshare doctor");
             }
         }
         self.shared.settle(index)?;
@@ -150,9 +138,9 @@ impl Parent {
 impl Drop for Parent {
     fn drop(&mut self) {
         // Only after an error are there workers left.
-        for child in self.workers.iter_mut().flatten() {
-            let _ = child.kill();
-            let _ = child.wait();
+        for worker in self.workers.iter().flatten() {
+            let _ = worker.kill();
+            let _ = worker.join();
         }
     }
 }
@@ -181,13 +169,12 @@ impl Killer {
         }
         self.next = Instant::now() + Duration::from_micros(self.random.below(LONGEST_PAUSE_US));
         let index = living[self.random.below(living.len() as u64) as usize];
-        let Some(child) = &mut parent.workers[index] else { return Ok(()) };
-        child.kill()?;
-        let status = child.wait()?;
+        let Some(worker) = &parent.workers[index] else { return Ok(()) };
+        worker.kill()?;
         // It may have ended by itself just before.
-        let by_us = !status.success();
+        let by_us = matches!(worker.join(), Err(TaskError::Died { exit: Exit::Signal(_), .. }));
         self.left -= u64::from(by_us);
-        parent.replace(index, status, by_us)
+        parent.replace(index, by_us)
     }
 }
 

@@ -1,26 +1,18 @@
 //! One worker process.
 
-use std::io::Read;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use procshare::process::Failure;
 
 use super::files::Listed;
 use super::queue::{Line, LinePlan};
 use super::shared::{Plan, Shared};
-use super::tally::{self, Counts, MOST_WORKERS};
-use crate::args::DemoWorker;
+use super::tally::{self, Counts};
 
-/// Takes files and counts them until all are taken, or does its part of the queue's path.
-pub(super) fn run(args: &DemoWorker) -> Result<()> {
-    ensure!(args.index < MOST_WORKERS, "there is no worker {}", args.index);
-    end_with_parent();
-    // One plan has what the other one lacks.
-    if let Ok(plan) = serde_json::from_str::<LinePlan>(&args.plan) {
-        return Line::work(args.index, &plan);
-    }
-    let plan: Plan = serde_json::from_str(&args.plan).context("this is started by procshare demo")?;
-    let worker = Worker { index: args.index, shared: Shared::attach(&plan)? };
+/// Takes files and counts them until all are taken.
+#[procshare::task]
+pub(super) fn work(index: usize, plan: Plan) -> Result<(), Failure> {
+    let worker = Worker { index, shared: Shared::attach(&plan)? };
     let files = worker.shared.files()?;
     loop {
         let next = worker.shared.next()?;
@@ -34,6 +26,12 @@ pub(super) fn run(args: &DemoWorker) -> Result<()> {
         worker.take(index, file)?;
     }
     Ok(())
+}
+
+/// Does its part of the queue's path.
+#[procshare::task]
+pub(super) fn work_at_the_line(index: usize, plan: LinePlan) -> Result<(), Failure> {
+    Line::work(index, &plan).map_err(|error| Failure::new(format!("{error:#}")))
 }
 
 struct Worker {
@@ -53,12 +51,4 @@ impl Worker {
         }
         Ok(())
     }
-}
-
-/// Ends this process when the parent's end of standard input is closed, which the system does when the parent dies.
-fn end_with_parent() {
-    std::thread::spawn(|| {
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        std::process::exit(1);
-    });
 }
