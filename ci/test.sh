@@ -16,6 +16,8 @@ else
 fi
 echo "== linux: the futures, the codec, and the lock that C programs share"
 cargo test --quiet -p procshare --features tokio,postcard,posix-lock --test tasks --test queue --test posix_lock
+cargo test --quiet -p procshare --features tokio,postcard,posix-lock --lib -- robust
+cargo test --quiet -p procshare --features tokio,postcard,posix-lock --doc -- posix_lock tasks
 echo "== linux: the manager"
 cargo build --quiet -p procshare --features manager --examples
 cargo test --quiet -p procshare --features manager --lib --test manager --test examples
