@@ -22,13 +22,13 @@ fn every_object_survives_thirty_kills() {
     let found = json(&output);
     assert_eq!((&found["seed"], &found["fine"]), (&7.into(), &true.into()));
     let objects = found["objects"].as_array().unwrap();
-    assert!(objects.len() >= 13);
+    assert!(objects.len() >= 15);
     for object in objects {
         let number = |field: &str| object[field].as_u64().unwrap_or_else(|| panic!("{field}: {object}"));
         assert_eq!((number("kills"), number("hangs"), number("violations")), (30, 0, 0), "{object}");
         assert!(number("rounds") >= 3 && number("turns") > 0, "{object}");
         let timed = number("timed_recoveries");
-        if object["object"] == "AtomicValue" {
+        if object["object"] == "AtomicValue" || object["object"] == "Broadcast" {
             assert_eq!((timed, &object["median_recovery_ms"]), (0, &Value::Null), "nobody waits for it");
             continue;
         }
