@@ -151,7 +151,8 @@ fn wait_to_join() -> Scenario<'static, JobsWorld> {
             let jobs = used(world);
             stage.run(|| jobs.join().unwrap())
         })
-        .when_asleep(|world| assert_eq!(finish(&world.object), 2))
+        // Whoever sleeps in slices may be found asleep once more, when all is done.
+        .when_asleep(|world| assert!(matches!(finish(&world.object), 0 | 2)))
         .watch(|world| world.regions())
         .check(|world, fates| {
             let left = finish(&world.object);
