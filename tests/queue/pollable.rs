@@ -104,6 +104,37 @@ fn every_kind_of_queue_and_each_subscriber_has_one() {
     });
 }
 
+/// Text as it is.
+struct Text;
+
+impl procshare::Codec<String> for Text {
+    const NAME: &'static str = "text";
+
+    fn encode(item: &String, to: &mut Vec<u8>) -> Result<(), procshare::CodecFault> {
+        to.extend_from_slice(item.as_bytes());
+        Ok(())
+    }
+
+    fn decode(bytes: &[u8]) -> Result<String, procshare::CodecFault> {
+        Ok(std::str::from_utf8(bytes)?.to_owned())
+    }
+}
+
+#[test]
+fn a_queue_with_a_codec_has_one_too() {
+    watchdog(PATIENCE, || {
+        let words = procshare::CodecQueue::<String, Text>::anonymous(64).unwrap();
+        let ready = words.as_fd().unwrap();
+        for _ in 0..50 {
+            assert!(!readable(&ready, false));
+            words.put(&"word".to_owned()).unwrap();
+            assert!(readable(&ready, true));
+            assert_eq!(words.try_get().unwrap(), "word");
+            assert!(words.try_get().is_err());
+        }
+    });
+}
+
 /// Puts from a process that knows nothing of descriptors.
 #[test]
 fn items_of_other_processes_make_it_readable_also_of_those_that_die() {

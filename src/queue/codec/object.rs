@@ -67,6 +67,18 @@ impl<T, C> Waitable for CodecQueue<T, C> {
     }
 }
 
+impl<T, C> CodecQueue<T, C> {
+    /// A descriptor that is readable while there may be an item to [`try_get`](Self::try_get), or the queue is closed; see
+    /// [`Queue::as_fd`](crate::Queue::as_fd).
+    ///
+    /// # Errors
+    ///
+    /// As [`Queue::as_fd`](crate::Queue::as_fd).
+    pub fn as_fd(&self) -> Result<crate::ReadyFd> {
+        self.bytes.as_fd()
+    }
+}
+
 impl<T, C: Codec<T>> Object for CodecQueue<T, C> {
     type Init = usize;
 
