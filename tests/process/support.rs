@@ -24,12 +24,12 @@ impl Place {
         Place { space: Space::at(directory).open_or_create().unwrap() }
     }
 
-    /// The files of objects that are left.
+    /// The files of objects that are left; the space's own begin with a dot.
     pub(crate) fn objects(&self) -> Vec<String> {
         let names = std::fs::read_dir(self.space.directory()).unwrap();
         names
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name != ".registry")
+            .filter(|name| !name.starts_with('.'))
             .collect()
     }
 }

@@ -60,6 +60,7 @@ pub(crate) use at_start;
 pub(crate) use imp::{Constructor, enter};
 
 /// The environment variable that a started process finds.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "nothing is started there"))]
 pub(crate) const VARIABLE: &str = "PROCSHARE_TASK";
 
 /// What a started process finds.
@@ -107,6 +108,7 @@ pub(crate) enum Request {
 }
 
 /// What the started process's standard input shall be.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "nothing is started there"))]
 pub(crate) enum Input {
     Null,
     Is(File),

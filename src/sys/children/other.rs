@@ -52,10 +52,6 @@ impl Paper {
     pub(crate) fn read(&self, _: u64, _: usize) -> io::Result<Vec<u8>> {
         match self.0 {}
     }
-
-    pub(crate) fn len(&self) -> io::Result<u64> {
-        match self.0 {}
-    }
 }
 
 #[derive(Debug)]
