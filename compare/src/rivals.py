@@ -203,18 +203,25 @@ class PoolMap:
     """Maps the smallest task over numbers, in two workers."""
 
     every = True
+    chunk = None
 
     def __init__(self, workers):
         self.pool = context.Pool(2)
         self.done = 0
 
     def work(self, ops):
-        results = self.pool.map(increment, range(ops))
+        results = self.pool.map(increment, range(ops), self.chunk)
         self.done += len(results) if sum(results) == ops * (ops + 1) // 2 else 0
 
     def answer(self):
         self.pool.terminate()
         return self.done
+
+
+class PoolSingle(PoolMap):
+    """The same, each task sent alone."""
+
+    chunk = 1
 
 
 ROWS = {
@@ -229,6 +236,7 @@ ROWS = {
     "segment": Segment,
     "process-start": ProcessStart,
     "pool-small": PoolMap,
+    "pool-single": PoolSingle,
     "queue": Queue,
 }
 

@@ -68,6 +68,12 @@ pub fn rows() -> Vec<Row> {
         .with(procspawn)
         .with(python("process-start"))
         .goal(1.0, "procspawn"),
+        Row::new("pool-single", "Pool of two: map the smallest task, each sent alone", Placement::Alone)
+            .with(pool(1, |pool, ops| {
+                sum(&pool.map::<increment>(0..ops).map_err(refused)?, ops * (ops + 1) / 2)
+            }))
+            .with(python("pool-single"))
+            .goal(0.1, "Python"),
         Row::new("pool-small", "Pool of two: map the smallest task", Placement::Alone)
             .with(ours(|pool, ops| {
                 sum(&pool.map::<increment>(0..ops).map_err(refused)?, ops * (ops + 1) / 2)
@@ -96,7 +102,11 @@ fn count(results: &[u64], expected: u64) -> Result<(), Failure> {
 }
 
 fn ours(work: impl Fn(&Pool, u64) -> Result<(), Failure> + 'static) -> Box<dyn Contender> {
-    let build = || Pool::builder().workers(WORKERS).build().map_err(refused);
+    pool(0, work)
+}
+
+fn pool(chunk: usize, work: impl Fn(&Pool, u64) -> Result<(), Failure> + 'static) -> Box<dyn Contender> {
+    let build = move || Pool::builder().workers(WORKERS).chunk(chunk).build().map_err(refused);
     Box::new(Free { name: OURS, build, work })
 }
 
