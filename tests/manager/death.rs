@@ -16,6 +16,8 @@ fn victim(address: &Address, what: &str) -> Child {
         .env("PROCSHARE_TEST_ADDRESS", address.to_string())
         .env("PROCSHARE_TEST_WHAT", what)
         .stdout(Stdio::piped())
+        // A forked child lives for a while: it shall keep nobody's pipe open.
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
