@@ -140,6 +140,8 @@ pub(super) const CATALOGUE: &[Entry] = &[
     entry::<subjects::EventSubject>("Event"),
     entry::<subjects::ConditionSubject>("Condition"),
     entry::<subjects::BarrierSubject>("Barrier"),
+    entry::<subjects::LatchSubject>("Latch"),
+    entry::<subjects::OnceSubject>("Once"),
     entry::<subjects::ValueSubject>("Value"),
     entry::<subjects::AtomicValueSubject>("AtomicValue"),
     entry::<subjects::ArraySubject>("Array"),
