@@ -12,7 +12,9 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use procshare::bytemuck::{Pod, Zeroable};
-use procshare::{Array, AtomicArray, Handle, JoinableQueue, Lifetime, Plain, Result, SharedMemory, Space};
+use procshare::{
+    Array, AtomicArray, Handle, JoinableQueue, Lifetime, LockError, Plain, Result, SharedMemory, Space,
+};
 use serde::{Deserialize, Serialize};
 
 use super::files::Listed;
@@ -173,11 +175,18 @@ impl Line {
 
     fn consume(&self) -> Result<()> {
         for task in self.chunks.iter() {
-            self.results.set(task.slot as usize, count(&task))?;
+            self.note(task.slot as usize, count(&task))?;
             // Whoever dies before this leaves the chunk to the next.
             task.done();
         }
         Ok(())
+    }
+
+    /// Writes a chunk's counts, also over what a dead consumer has half written there.
+    fn note(&self, slot: usize, counts: Counts) -> Result<()> {
+        let mut place = self.results.lock(slot..slot + 1).or_else(LockError::into_guard)?;
+        place[0] = counts;
+        place.make_consistent()
     }
 
     /// Frees the files that a dead producer had claimed.
