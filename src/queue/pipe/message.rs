@@ -18,7 +18,7 @@ impl PipeEnd {
     ///
     /// ```
     /// let (mine, theirs) = procshare::Pipe::pair(4096)?;
-    /// mine.send(&("add", vec![1, 2, 3]))?;
+    /// mine.send(&("add".to_owned(), vec![1, 2, 3]))?;
     /// let (what, numbers): (String, Vec<i32>) = theirs.recv()?;
     /// assert_eq!((what.as_str(), numbers.len()), ("add", 3));
     /// # Ok::<(), procshare::Error>(())
