@@ -261,23 +261,22 @@ fn a_sleeping_waiter_gets_a_dead_owners_permit() {
 fn dead_waiters_eat_no_permit() {
     guarded(|| {
         let semaphore = Semaphore::anonymous(0).unwrap();
-        let sleeper = || {
-            let waiter = Child::fork(|| semaphore.acquire().unwrap().forget());
+        let sleeper = |then: fn(SemaphorePermit<'_>)| {
+            let waiter = Child::fork(|| then(semaphore.acquire().unwrap()));
             await_asleep(&waiter);
             waiter
         };
         for _ in 0..20 {
-            let (victim, waiter) = (sleeper(), sleeper());
+            // Whether it has got the permit or not, it is killed before it gives it back or forgets it.
+            let victim = sleeper(|permit| {
+                stay();
+                drop(permit);
+            });
+            let waiter = sleeper(|permit| permit.forget());
             semaphore.release(1).unwrap();
-            // It may have got the permit: then its death, owning or not, decides who has the next.
-            let finished = victim.kill().is_clean();
-            if finished {
-                semaphore.release(1).unwrap();
-            }
+            assert!(!victim.kill().is_clean());
             waiter.wait(LIMIT).unwrap();
-            for permit in take_all(&semaphore) {
-                permit.forget();
-            }
+            assert_eq!(count(&semaphore), 0);
         }
     });
 }
