@@ -340,5 +340,3 @@ impl Object for Lock {
         &self.attached
     }
 }
-
-impl Lock {}

@@ -75,7 +75,22 @@ impl RLockWord {
         if !self.is_owned_by(me) {
             return false;
         }
-        let mut depth = self.depth.load(Relaxed);
+        let depth = self.depth.load(Relaxed);
+        if panic || depth > DEEPEST {
+            return self.leave_marked(host, me, depth, panic);
+        }
+        if depth > 1 {
+            self.depth.store(depth - 1, Relaxed);
+            return true;
+        }
+        self.owner.store(0, Relaxed);
+        self.lock.release(host, me)
+    }
+
+    /// As [`leave`](Self::leave) where panics are on their way or went by: apart, so that the plain way stays small enough
+    /// to be compiled into its callers. The caller is the owner.
+    #[cold]
+    fn leave_marked(&self, host: &impl Host, me: Owner, mut depth: u32, panic: bool) -> bool {
         if panic && depth & UNWINDING == 0 {
             depth |= PANIC;
         }
