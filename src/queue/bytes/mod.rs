@@ -12,7 +12,6 @@ use super::frames::FrameRing;
 use super::ring::{NotPut, NotTaken};
 use super::wait::until;
 use crate::error::Result;
-use crate::participant::{Builder, Handle};
 use crate::time::Deadline;
 
 pub use guards::{BytesReservation, PeekedBytes};
@@ -68,57 +67,6 @@ pub struct BytesQueue {
 }
 
 impl BytesQueue {
-    /// Options: space, lifetime, permissions.
-    pub fn builder() -> Builder<BytesQueue> {
-        Builder::new()
-    }
-
-    /// Makes the queue `name` with room for one item of `capacity` bytes, or for many that are shorter.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::create_with`]; [`Error::BadSize`](crate::Error::BadSize) for no bytes or more than 2^32 - 32;
-    /// [`Error::NoSpace`](crate::Error::NoSpace).
-    pub fn create(name: &str, capacity: usize) -> Result<Self> {
-        Self::builder().create(name, capacity)
-    }
-
-    /// Opens the queue `name`.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`].
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the queue `name`, or makes it; an existing one keeps its capacity.
-    ///
-    /// # Errors
-    ///
-    /// As [`create`](Self::create) and [`open`](Self::open).
-    pub fn open_or_create(name: &str, capacity: usize) -> Result<Self> {
-        Self::builder().open_or_create(name, capacity)
-    }
-
-    /// Makes a queue without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// As [`create`](Self::create).
-    pub fn anonymous(capacity: usize) -> Result<Self> {
-        Self::builder().anonymous(capacity)
-    }
-
-    /// Removes the name; whoever is attached keeps using the queue.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
     /// Puts a copy of `item`, waiting while there is no room.
     ///
     /// # Errors
@@ -380,11 +328,6 @@ impl BytesQueue {
     /// Items put, and items taken, since the queue was made; abandoned reservations count as both.
     pub fn counts(&self) -> (u64, u64) {
         self.ring.counts()
-    }
-
-    /// The queue's address as data, for another process.
-    pub fn handle(&self) -> Handle<BytesQueue> {
-        Handle::of(self)
     }
 
     /// The ring below.

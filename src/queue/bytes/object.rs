@@ -4,40 +4,19 @@ use std::fmt;
 
 use super::BytesQueue;
 use crate::error::{Error, Result};
-use crate::participant::{Attached, Body, Builder, Expect, Object, Plan, PlanFault, sealed};
+use crate::participant::{Attached, Body, Expect, Object, Plan, PlanFault, constructors};
 use crate::queue::frames::{FrameRing, body_bytes};
 use crate::queue::ready::ReadySource;
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
 use crate::sync::{Begun, Waitable};
 
-impl Builder<BytesQueue> {
-    /// Makes the queue `name`; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str, capacity: usize) -> Result<BytesQueue> {
-        self.create_with(name, capacity)
-    }
-
-    /// Opens the queue `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str, capacity: usize) -> Result<BytesQueue> {
-        self.open_or_create_with(name, capacity)
-    }
-
-    /// Makes a queue without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self, capacity: usize) -> Result<BytesQueue> {
-        self.anonymous_with(capacity)
-    }
+constructors! {
+    impl[] BytesQueue,
+    noun: "queue",
+    made: " with room for one item of `capacity` bytes, or for many that are shorter",
+    errors: "[`BadSize`](crate::Error::BadSize) for no bytes or more than 2^32 - 32",
+    (capacity: usize) => capacity
 }
 
 impl fmt::Debug for BytesQueue {
@@ -52,19 +31,11 @@ impl fmt::Debug for BytesQueue {
     }
 }
 
-impl serde::Serialize for BytesQueue {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
-    }
-}
-
 impl Waitable for BytesQueue {
     fn begin(&self) -> Begun<'_> {
         Begun::for_readiness(ReadySource::new(self.ring()))
     }
 }
-
-impl sealed::Sealed for BytesQueue {}
 
 impl Object for BytesQueue {
     type Init = usize;

@@ -13,7 +13,6 @@ use std::time::Duration;
 use super::bytes::{BytesQueue, PeekedBytes};
 use super::error::{GetError, PutError};
 use crate::error::{Error, Result};
-use crate::participant::{Builder, Handle};
 
 pub use held::PeekedItem;
 #[cfg(feature = "postcard")]
@@ -117,57 +116,6 @@ pub struct CodecQueue<T, C> {
 pub type PostcardQueue<T> = CodecQueue<T, Postcard>;
 
 impl<T, C: Codec<T>> CodecQueue<T, C> {
-    /// Options: space, lifetime, permissions.
-    pub fn builder() -> Builder<CodecQueue<T, C>> {
-        Builder::new()
-    }
-
-    /// Makes the queue `name` with room for one encoded item of `capacity` bytes, or for many that are shorter.
-    ///
-    /// # Errors
-    ///
-    /// As [`BytesQueue::create`].
-    pub fn create(name: &str, capacity: usize) -> Result<Self> {
-        Self::builder().create(name, capacity)
-    }
-
-    /// Opens the queue `name`.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`]; [`Error::WrongType`] if it was made with another codec. Whether the items are of type `T` shows
-    /// when they are decoded.
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the queue `name`, or makes it; an existing one keeps its capacity.
-    ///
-    /// # Errors
-    ///
-    /// As [`create`](Self::create) and [`open`](Self::open).
-    pub fn open_or_create(name: &str, capacity: usize) -> Result<Self> {
-        Self::builder().open_or_create(name, capacity)
-    }
-
-    /// Makes a queue without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// As [`create`](Self::create).
-    pub fn anonymous(capacity: usize) -> Result<Self> {
-        Self::builder().anonymous(capacity)
-    }
-
-    /// Removes the name; whoever is attached keeps using the queue.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
     /// Encodes `item` and puts it, waiting while there is no room.
     ///
     /// # Errors
@@ -325,11 +273,6 @@ impl<T, C: Codec<T>> CodecQueue<T, C> {
     /// Items put, and items taken, since the queue was made.
     pub fn counts(&self) -> (u64, u64) {
         self.bytes.counts()
-    }
-
-    /// The queue's address as data, for another process.
-    pub fn handle(&self) -> Handle<CodecQueue<T, C>> {
-        Handle::of(self)
     }
 
     fn encoded(&self, item: &T) -> Result<Vec<u8>, NotEncoded> {

@@ -5,40 +5,19 @@ use std::marker::PhantomData;
 
 use super::{Codec, CodecQueue};
 use crate::error::Result;
-use crate::participant::{Attached, Body, Builder, Expect, Object, Plan, PlanFault, sealed};
+use crate::participant::{Attached, Body, Expect, Object, Plan, PlanFault, constructors};
 use crate::queue::bytes::BytesQueue;
 use crate::shm::Kind;
 use crate::shm::header::TypeInfo;
 use crate::shm::plain::Signature;
 use crate::sync::{Begun, Waitable};
 
-impl<T, C: Codec<T>> Builder<CodecQueue<T, C>> {
-    /// Makes the queue `name`; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str, capacity: usize) -> Result<CodecQueue<T, C>> {
-        self.create_with(name, capacity)
-    }
-
-    /// Opens the queue `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str, capacity: usize) -> Result<CodecQueue<T, C>> {
-        self.open_or_create_with(name, capacity)
-    }
-
-    /// Makes a queue without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self, capacity: usize) -> Result<CodecQueue<T, C>> {
-        self.anonymous_with(capacity)
-    }
+constructors! {
+    impl[T, C: Codec<T>] CodecQueue<T, C>,
+    noun: "queue",
+    made: " with room for one encoded item of `capacity` bytes, or for many that are shorter",
+    errors: "[`BadSize`](crate::Error::BadSize) for no bytes or more than 2^32 - 32",
+    (capacity: usize) => capacity
 }
 
 impl<T, C> Clone for CodecQueue<T, C> {
@@ -53,15 +32,7 @@ impl<T, C: Codec<T>> fmt::Debug for CodecQueue<T, C> {
     }
 }
 
-impl<T, C: Codec<T>> serde::Serialize for CodecQueue<T, C> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
-    }
-}
-
-impl<T, C> sealed::Sealed for CodecQueue<T, C> {}
-
-impl<T, C> Waitable for CodecQueue<T, C> {
+impl<T, C: Codec<T>> Waitable for CodecQueue<T, C> {
     fn begin(&self) -> Begun<'_> {
         self.bytes.begin()
     }

@@ -21,7 +21,6 @@ mod waits;
 use std::marker::PhantomData;
 
 use crate::error::Result;
-use crate::participant::{Builder, Handle};
 use crate::shm::Plain;
 
 pub use chunks::{PeekedChunk, ReservedChunk};
@@ -68,57 +67,6 @@ pub struct SpscQueue<T: Plain> {
 }
 
 impl<T: Plain> SpscQueue<T> {
-    /// Options: space, lifetime, permissions.
-    pub fn builder() -> Builder<SpscQueue<T>> {
-        Builder::new()
-    }
-
-    /// Makes the queue `name` with room for `capacity` items.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::create_with`]; [`Error::BadSize`](crate::Error::BadSize) for no slots or more than 2^28;
-    /// [`Error::NoSpace`](crate::Error::NoSpace).
-    pub fn create(name: &str, capacity: usize) -> Result<Self> {
-        Self::builder().create(name, capacity)
-    }
-
-    /// Opens the queue `name`.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::open`]; [`Error::WrongType`](crate::Error::WrongType) if it holds another type.
-    pub fn open(name: &str) -> Result<Self> {
-        Self::builder().open(name)
-    }
-
-    /// Opens the queue `name`, or makes it; an existing one keeps its capacity.
-    ///
-    /// # Errors
-    ///
-    /// As [`create`](Self::create) and [`open`](Self::open).
-    pub fn open_or_create(name: &str, capacity: usize) -> Result<Self> {
-        Self::builder().open_or_create(name, capacity)
-    }
-
-    /// Makes a queue without a name, for threads, forked children, and whoever receives its handle.
-    ///
-    /// # Errors
-    ///
-    /// As [`create`](Self::create).
-    pub fn anonymous(capacity: usize) -> Result<Self> {
-        Self::builder().anonymous(capacity)
-    }
-
-    /// Removes the name; whoever is attached keeps using the queue.
-    ///
-    /// # Errors
-    ///
-    /// See [`Builder::unlink`].
-    pub fn unlink(name: &str) -> Result<()> {
-        Self::builder().unlink(name)
-    }
-
     /// Becomes the producer, until the end is dropped; from a holder that is gone the end is taken over.
     ///
     /// # Errors
@@ -175,10 +123,5 @@ impl<T: Plain> SpscQueue<T> {
     /// Items put, and items taken, since the queue was made.
     pub fn counts(&self) -> (u64, u64) {
         self.ring.counts()
-    }
-
-    /// The queue's address as data, for another process.
-    pub fn handle(&self) -> Handle<SpscQueue<T>> {
-        Handle::of(self)
     }
 }

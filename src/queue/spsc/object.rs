@@ -6,37 +6,16 @@ use std::marker::PhantomData;
 use super::SpscQueue;
 use super::ring::{SpscRing, body_bytes};
 use crate::error::Result;
-use crate::participant::{Attached, Body, Builder, Expect, Object, Plan, PlanFault, sealed};
+use crate::participant::{Attached, Body, Expect, Object, Plan, PlanFault, constructors};
 use crate::shm::header::TypeInfo;
 use crate::shm::{Kind, Plain};
 
-impl<T: Plain> Builder<SpscQueue<T>> {
-    /// Makes the queue `name`; see [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`create_with`](Self::create_with).
-    pub fn create(self, name: &str, capacity: usize) -> Result<SpscQueue<T>> {
-        self.create_with(name, capacity)
-    }
-
-    /// Opens the queue `name`, or makes it; see [`open_or_create_with`](Self::open_or_create_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`open_or_create_with`](Self::open_or_create_with).
-    pub fn open_or_create(self, name: &str, capacity: usize) -> Result<SpscQueue<T>> {
-        self.open_or_create_with(name, capacity)
-    }
-
-    /// Makes a queue without a name; see [`anonymous_with`](Self::anonymous_with).
-    ///
-    /// # Errors
-    ///
-    /// As [`anonymous_with`](Self::anonymous_with).
-    pub fn anonymous(self, capacity: usize) -> Result<SpscQueue<T>> {
-        self.anonymous_with(capacity)
-    }
+constructors! {
+    impl[T: Plain] SpscQueue<T>,
+    noun: "queue",
+    made: " with room for `capacity` items",
+    errors: "[`BadSize`](crate::Error::BadSize) for no slots or more than 2^28",
+    (capacity: usize) => capacity
 }
 
 impl<T: Plain> Clone for SpscQueue<T> {
@@ -55,14 +34,6 @@ impl<T: Plain> fmt::Debug for SpscQueue<T> {
             .finish_non_exhaustive()
     }
 }
-
-impl<T: Plain> serde::Serialize for SpscQueue<T> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle().serialize(serializer)
-    }
-}
-
-impl<T: Plain> sealed::Sealed for SpscQueue<T> {}
 
 impl<T: Plain> Object for SpscQueue<T> {
     type Init = usize;
