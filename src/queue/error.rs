@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use super::ring::{NotPut, NotTaken};
 use crate::error::Error;
+use crate::time::Deadline;
 
 /// Why [`put`](crate::Queue::put) and its kin did not put; the item comes back.
 #[non_exhaustive]
@@ -40,6 +42,44 @@ impl<T> PutError<T> {
             | PutError::Closed(item)
             | PutError::Failed(item, _) => item,
         }
+    }
+
+    /// As a `_timeout` form says it: a timeout of nothing is one, too.
+    pub(super) fn timed(self) -> Self {
+        match self {
+            PutError::Full(item) => PutError::TimedOut(item),
+            other => other,
+        }
+    }
+}
+
+impl GetError {
+    /// As a `_timeout` form says it: a timeout of nothing is one, too.
+    pub(super) fn timed(self) -> Self {
+        match self {
+            GetError::Empty => GetError::TimedOut,
+            other => other,
+        }
+    }
+}
+
+/// Why a ring did not put, said to its caller.
+pub(super) fn not_put<I>(why: NotPut, deadline: Deadline, item: I) -> PutError<I> {
+    match why {
+        NotPut::Full if deadline == Deadline::Now => PutError::Full(item),
+        NotPut::Full => PutError::TimedOut(item),
+        NotPut::Closed => PutError::Closed(item),
+        NotPut::Failed(error) => PutError::Failed(item, error),
+    }
+}
+
+/// Why a ring gave nothing, said to its caller.
+pub(super) fn not_taken(why: NotTaken, deadline: Deadline) -> GetError {
+    match why {
+        NotTaken::Empty if deadline == Deadline::Now => GetError::Empty,
+        NotTaken::Empty => GetError::TimedOut,
+        NotTaken::Closed => GetError::Closed,
+        NotTaken::Failed(error) => GetError::Failed(error),
     }
 }
 

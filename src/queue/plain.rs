@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
-use super::error::{GetError, PutError};
+use super::error::{GetError, PutError, not_put, not_taken};
 use super::guards::{Peeked, Reservation};
 use super::ring::{Layout, NotPut, NotTaken, Ring};
 use super::wait::until;
@@ -87,10 +87,7 @@ impl<T: Plain> Queue<T> {
     ///
     /// [`PutError::TimedOut`], and as [`put`](Self::put).
     pub fn put_timeout(&self, item: T, timeout: Duration) -> Result<(), PutError<T>> {
-        self.put_until(item, Deadline::after(timeout)).map_err(|error| match error {
-            PutError::Full(item) => PutError::TimedOut(item),
-            other => other,
-        })
+        self.put_until(item, Deadline::after(timeout)).map_err(PutError::timed)
     }
 
     /// Puts all `items` in order, waiting while the queue is full. Cheaper than one by one.
@@ -105,8 +102,7 @@ impl<T: Plain> Queue<T> {
             match self.put_bytes(rest, Deadline::Never) {
                 Ok(count) => done += count,
                 Err(NotPut::Full) => {}
-                Err(NotPut::Closed) => return Err(PutError::Closed(done)),
-                Err(NotPut::Failed(error)) => return Err(PutError::Failed(done, error)),
+                Err(why) => return Err(not_put(why, Deadline::Never, done)),
             }
         }
         Ok(())
@@ -124,8 +120,7 @@ impl<T: Plain> Queue<T> {
         match self.put_bytes(bytemuck::cast_slice(items), Deadline::Now) {
             Ok(count) => Ok(count),
             Err(NotPut::Full) => Ok(0),
-            Err(NotPut::Closed) => Err(PutError::Closed(())),
-            Err(NotPut::Failed(error)) => Err(PutError::Failed((), error)),
+            Err(why) => Err(not_put(why, Deadline::Now, ())),
         }
     }
 
@@ -156,7 +151,7 @@ impl<T: Plain> Queue<T> {
     ///
     /// [`GetError::TimedOut`], and as [`get`](Self::get).
     pub fn get_timeout(&self, timeout: Duration) -> Result<T, GetError> {
-        self.get_until(Deadline::after(timeout)).map_err(timed_out)
+        self.get_until(Deadline::after(timeout)).map_err(GetError::timed)
     }
 
     /// Waits for an item and takes up to `most` that are there, in order. Cheaper than one by one.
@@ -183,7 +178,7 @@ impl<T: Plain> Queue<T> {
     ///
     /// As [`get_timeout`](Self::get_timeout).
     pub fn get_many_timeout(&self, most: usize, timeout: Duration) -> Result<Vec<T>, GetError> {
-        self.get_many_until(most, Deadline::after(timeout)).map_err(timed_out)
+        self.get_many_until(most, Deadline::after(timeout)).map_err(GetError::timed)
     }
 
     /// Holds the next free slot for writing in place, waiting while the queue is full.
@@ -210,10 +205,7 @@ impl<T: Plain> Queue<T> {
     ///
     /// [`PutError::TimedOut`], and as [`reserve`](Self::reserve).
     pub fn reserve_timeout(&self, timeout: Duration) -> Result<Reservation<'_, T>, PutError<()>> {
-        self.reserve_until(Deadline::after(timeout)).map_err(|error| match error {
-            PutError::Full(()) => PutError::TimedOut(()),
-            other => other,
-        })
+        self.reserve_until(Deadline::after(timeout)).map_err(PutError::timed)
     }
 
     /// Lends the next item for reading in place, waiting while the queue is empty.
@@ -243,7 +235,7 @@ impl<T: Plain> Queue<T> {
     ///
     /// As [`get_timeout`](Self::get_timeout).
     pub fn peek_timeout(&self, timeout: Duration) -> Result<Peeked<'_, T>, GetError> {
-        self.peek_until(Deadline::after(timeout)).map_err(timed_out)
+        self.peek_until(Deadline::after(timeout)).map_err(GetError::timed)
     }
 
     /// The items as they come, until the queue is closed and drained (or cannot be used any more).
@@ -302,13 +294,6 @@ impl<T: Plain> Queue<T> {
     }
 }
 
-fn timed_out(error: GetError) -> GetError {
-    match error {
-        GetError::Empty => GetError::TimedOut,
-        other => other,
-    }
-}
-
 impl<T: Plain> Queue<T> {
     /// The ring below.
     pub(super) fn ring(&self) -> &Ring {
@@ -334,13 +319,7 @@ impl<T: Plain> Queue<T> {
             }
             ring.put_value(&item, deadline)
         });
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(NotPut::Full) if deadline == Deadline::Now => Err(PutError::Full(item)),
-            Err(NotPut::Full) => Err(PutError::TimedOut(item)),
-            Err(NotPut::Closed) => Err(PutError::Closed(item)),
-            Err(NotPut::Failed(error)) => Err(PutError::Failed(item, error)),
-        }
+        outcome.map_err(|why| not_put(why, deadline, item))
     }
 
     #[inline]
@@ -386,12 +365,7 @@ impl<T: Plain> Queue<T> {
         let member = &self.ring.attached().member;
         until(member.host(), member.me(), self.ring.waiting(false), deadline, || self.ring.reserve(deadline))
             .map(|slot| Reservation::new(&self.ring, slot))
-            .map_err(|why| match why {
-                NotPut::Full if deadline == Deadline::Now => PutError::Full(()),
-                NotPut::Full => PutError::TimedOut(()),
-                NotPut::Closed => PutError::Closed(()),
-                NotPut::Failed(error) => PutError::Failed((), error),
-            })
+            .map_err(|why| not_put(why, deadline, ()))
     }
 
     fn peek_until(&self, deadline: Deadline) -> Result<Peeked<'_, T>, GetError> {
@@ -413,15 +387,6 @@ impl<T: Plain> Queue<T> {
             type_name: T::NAME,
             at: "the item that was taken out".into(),
         }
-    }
-}
-
-fn not_taken(why: NotTaken, deadline: Deadline) -> GetError {
-    match why {
-        NotTaken::Empty if deadline == Deadline::Now => GetError::Empty,
-        NotTaken::Empty => GetError::TimedOut,
-        NotTaken::Closed => GetError::Closed,
-        NotTaken::Failed(error) => GetError::Failed(error),
     }
 }
 

@@ -18,7 +18,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::PutError;
+use super::error::{PutError, not_put};
 use super::ring::NotPut;
 use super::wait::until;
 use crate::error::{Error, Result};
@@ -132,10 +132,7 @@ impl<T: Plain> Broadcast<T> {
     ///
     /// [`PutError::TimedOut`], and as [`publish`](Self::publish).
     pub fn publish_timeout(&self, item: T, timeout: Duration) -> Result<(), PutError<T>> {
-        self.publish_until(item, Deadline::after(timeout)).map_err(|error| match error {
-            PutError::Full(item) => PutError::TimedOut(item),
-            other => other,
-        })
+        self.publish_until(item, Deadline::after(timeout)).map_err(PutError::timed)
     }
 
     /// Publishes all `items` in order. Cheaper than one by one.
@@ -149,8 +146,7 @@ impl<T: Plain> Broadcast<T> {
             match self.publish_bytes(bytemuck::cast_slice(&items[done..]), Deadline::Never) {
                 Ok(count) => done += count,
                 Err(NotPut::Full) => {}
-                Err(NotPut::Closed) => return Err(PutError::Closed(done)),
-                Err(NotPut::Failed(error)) => return Err(PutError::Failed(done, error)),
+                Err(why) => return Err(not_put(why, Deadline::Never, done)),
             }
         }
         Ok(())
@@ -159,10 +155,7 @@ impl<T: Plain> Broadcast<T> {
     fn publish_until(&self, item: T, deadline: Deadline) -> Result<(), PutError<T>> {
         match self.publish_bytes(bytemuck::bytes_of(&item), deadline) {
             Ok(_) => Ok(()),
-            Err(NotPut::Full) if deadline == Deadline::Now => Err(PutError::Full(item)),
-            Err(NotPut::Full) => Err(PutError::TimedOut(item)),
-            Err(NotPut::Closed) => Err(PutError::Closed(item)),
-            Err(NotPut::Failed(error)) => Err(PutError::Failed(item, error)),
+            Err(why) => Err(not_put(why, deadline, item)),
         }
     }
 

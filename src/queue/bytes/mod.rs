@@ -7,7 +7,7 @@ mod tasks;
 
 use std::time::Duration;
 
-use super::error::{GetError, PutError};
+use super::error::{GetError, PutError, not_put, not_taken};
 use super::frames::FrameRing;
 use super::ring::{NotPut, NotTaken};
 use super::wait::until;
@@ -94,7 +94,7 @@ impl BytesQueue {
     ///
     /// [`PutError::TimedOut`], and as [`put`](Self::put).
     pub fn put_timeout(&self, item: &[u8], timeout: Duration) -> Result<(), PutError<()>> {
-        self.put_until(item, Deadline::after(timeout)).map_err(put_timed_out)
+        self.put_until(item, Deadline::after(timeout)).map_err(PutError::timed)
     }
 
     /// Puts copies of all `items` in order, waiting while there is no room. Cheaper than one by one.
@@ -160,7 +160,7 @@ impl BytesQueue {
     ///
     /// [`GetError::TimedOut`], and as [`get`](Self::get).
     pub fn get_timeout(&self, timeout: Duration) -> Result<Vec<u8>, GetError> {
-        self.get_until(Deadline::after(timeout)).map_err(get_timed_out)
+        self.get_until(Deadline::after(timeout)).map_err(GetError::timed)
     }
 
     /// Takes the next item into `to`, whose memory is used again; waits while there is none. Tells how long the item is.
@@ -187,7 +187,7 @@ impl BytesQueue {
     ///
     /// As [`get_timeout`](Self::get_timeout); `to` is empty then.
     pub fn get_into_timeout(&self, to: &mut Vec<u8>, timeout: Duration) -> Result<usize, GetError> {
-        self.get_into_until(to, Deadline::after(timeout)).map_err(get_timed_out)
+        self.get_into_until(to, Deadline::after(timeout)).map_err(GetError::timed)
     }
 
     /// Waits for an item and takes up to `most` that are there, in order. Cheaper than one by one.
@@ -214,7 +214,7 @@ impl BytesQueue {
     ///
     /// As [`get_timeout`](Self::get_timeout).
     pub fn get_many_timeout(&self, most: usize, timeout: Duration) -> Result<Vec<Vec<u8>>, GetError> {
-        self.get_many_until(most, Deadline::after(timeout)).map_err(get_timed_out)
+        self.get_many_until(most, Deadline::after(timeout)).map_err(GetError::timed)
     }
 
     /// Holds room for an item of `len` bytes for writing in place, waiting while there is none.
@@ -245,7 +245,7 @@ impl BytesQueue {
         len: usize,
         timeout: Duration,
     ) -> Result<BytesReservation<'_>, PutError<()>> {
-        self.reserve_until(len, Deadline::after(timeout)).map_err(put_timed_out)
+        self.reserve_until(len, Deadline::after(timeout)).map_err(PutError::timed)
     }
 
     /// Lends the next item for reading in place, waiting while there is none.
@@ -272,7 +272,7 @@ impl BytesQueue {
     ///
     /// As [`get_timeout`](Self::get_timeout).
     pub fn peek_timeout(&self, timeout: Duration) -> Result<PeekedBytes<'_>, GetError> {
-        self.peek_until(Deadline::after(timeout)).map_err(get_timed_out)
+        self.peek_until(Deadline::after(timeout)).map_err(GetError::timed)
     }
 
     /// The items as they come, until the queue is closed and drained (or cannot be used any more).
@@ -402,37 +402,5 @@ impl BytesQueue {
     fn peek_until(&self, deadline: Deadline) -> Result<PeekedBytes<'_>, GetError> {
         let held = self.take_until(deadline, || self.ring.peek(deadline))?;
         Ok(PeekedBytes::new(&self.ring, held))
-    }
-}
-
-fn put_timed_out<T>(error: PutError<T>) -> PutError<T> {
-    match error {
-        PutError::Full(item) => PutError::TimedOut(item),
-        other => other,
-    }
-}
-
-fn get_timed_out(error: GetError) -> GetError {
-    match error {
-        GetError::Empty => GetError::TimedOut,
-        other => other,
-    }
-}
-
-fn not_put<T>(why: NotPut, deadline: Deadline, item: T) -> PutError<T> {
-    match why {
-        NotPut::Full if deadline == Deadline::Now => PutError::Full(item),
-        NotPut::Full => PutError::TimedOut(item),
-        NotPut::Closed => PutError::Closed(item),
-        NotPut::Failed(error) => PutError::Failed(item, error),
-    }
-}
-
-fn not_taken(why: NotTaken, deadline: Deadline) -> GetError {
-    match why {
-        NotTaken::Empty if deadline == Deadline::Now => GetError::Empty,
-        NotTaken::Empty => GetError::TimedOut,
-        NotTaken::Closed => GetError::Closed,
-        NotTaken::Failed(error) => GetError::Failed(error),
     }
 }

@@ -78,7 +78,8 @@ pub trait Codec<T> {
 /// good one; an item costs its encoded length rounded up to 16, and 16 more. Items of one producer arrive in the order in
 /// which it put them.
 ///
-/// Types with a fixed layout are faster in a [`Queue`](crate::Queue).
+/// A queue that was made with another codec is refused when it is opened ([`Error::WrongType`]); whether the items are of type `T` shows
+/// when they are decoded. Types with a fixed layout are faster in a [`Queue`](crate::Queue).
 ///
 /// # When somebody dies
 ///

@@ -5,8 +5,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
-use super::super::error::GetError;
-use super::super::ring::NotTaken;
+use super::super::error::{GetError, not_taken};
 use super::chunks::PeekedChunk;
 use super::ring::{End, Role, SpscRing};
 use super::waits::{Away, until};
@@ -63,7 +62,7 @@ impl<T: Plain> Consumer<T> {
     ///
     /// [`GetError::TimedOut`], and as [`get`](Self::get).
     pub fn get_timeout(&mut self, timeout: Duration) -> Result<T, GetError> {
-        self.get_until(Deadline::after(timeout)).map_err(timed_out)
+        self.get_until(Deadline::after(timeout)).map_err(GetError::timed)
     }
 
     /// Waits for an item and takes up to `most` that are there, in order. Cheaper than one by one.
@@ -90,7 +89,7 @@ impl<T: Plain> Consumer<T> {
     ///
     /// As [`get_timeout`](Self::get_timeout).
     pub fn get_many_timeout(&mut self, most: usize, timeout: Duration) -> Result<Vec<T>, GetError> {
-        self.get_many_until(most, Deadline::after(timeout)).map_err(timed_out)
+        self.get_many_until(most, Deadline::after(timeout)).map_err(GetError::timed)
     }
 
     /// Lends up to `most` items for reading in place, at least one, waiting while the queue is empty.
@@ -208,22 +207,6 @@ impl<T: Plain> Consumer<T> {
             type_name: T::NAME,
             at: "the item that was taken out".into(),
         })
-    }
-}
-
-fn timed_out(error: GetError) -> GetError {
-    match error {
-        GetError::Empty => GetError::TimedOut,
-        other => other,
-    }
-}
-
-fn not_taken(why: NotTaken, deadline: Deadline) -> GetError {
-    match why {
-        NotTaken::Empty if deadline == Deadline::Now => GetError::Empty,
-        NotTaken::Empty => GetError::TimedOut,
-        NotTaken::Closed => GetError::Closed,
-        NotTaken::Failed(error) => GetError::Failed(error),
     }
 }
 

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use super::super::error::PutError;
+use super::super::error::{PutError, not_put};
 use super::super::ring::NotPut;
 use super::chunks::ReservedChunk;
 use super::ring::{End, Role, SpscRing};
@@ -62,10 +62,7 @@ impl<T: Plain> Producer<T> {
     ///
     /// [`PutError::TimedOut`], and as [`put`](Self::put).
     pub fn put_timeout(&mut self, item: T, timeout: Duration) -> Result<(), PutError<T>> {
-        self.put_until(item, Deadline::after(timeout)).map_err(|error| match error {
-            PutError::Full(item) => PutError::TimedOut(item),
-            other => other,
-        })
+        self.put_until(item, Deadline::after(timeout)).map_err(PutError::timed)
     }
 
     /// Puts all `items` in order, waiting while the queue is full. Cheaper than one by one.
@@ -175,15 +172,6 @@ impl<T: Plain> Producer<T> {
             Ok(room) => Ok(ReservedChunk::new(ring, end, room.min(most))),
             Err(why) => Err(not_put(why, deadline, ())),
         }
-    }
-}
-
-fn not_put<I>(why: NotPut, deadline: Deadline, item: I) -> PutError<I> {
-    match why {
-        NotPut::Full if deadline == Deadline::Now => PutError::Full(item),
-        NotPut::Full => PutError::TimedOut(item),
-        NotPut::Closed => PutError::Closed(item),
-        NotPut::Failed(error) => PutError::Failed(item, error),
     }
 }
 
