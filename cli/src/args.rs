@@ -290,12 +290,16 @@ pub(crate) struct Tail {
     pub(crate) json: bool,
 }
 
-/// Tally text files with worker processes over shared memory, and check the sum against a count in one process
+/// Tally text files with worker processes, in shared memory, through a queue and by proxies, and check the sums against a count
+/// in one process
 ///
-/// The workers take files off a shared counter and commit each file's counts in one step that no death can tear. Killed
-/// workers are replaced, and no file is lost or counted twice. Directories are searched for text files; hidden ones
-/// and what .gitignore names are left out. The seconds of the workers include starting them and, with --kill, replacing them,
-/// which a few megabytes of text do not repay. Exits with 1 if the two counts differ.
+/// In shared memory workers take files off a shared counter and commit each file's counts in one step that no death can tear.
+/// Through a queue, producers send chunks that consumers tally. By proxies, workers ask the server of a manager, in transactions
+/// over lists and a dict. Killed workers are replaced, and no file is lost or counted twice. Directories are searched for text
+/// files; hidden ones and what .gitignore names are left out. Exits with 1 if the counts differ.
+///
+/// The last table has the seconds of each way with starting and ending processes and, with --kill, replacing them; the seconds
+/// at work, from the first file that was taken to the last that was done; and these compared with shared memory.
 #[derive(ClapArgs)]
 #[command(after_help = "\
 Examples:

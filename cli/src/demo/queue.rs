@@ -203,11 +203,6 @@ impl Line {
         self.states.iter().all(|state| state == PUT || state == SKIPPED)
     }
 
-    /// Whether somebody has put something.
-    pub(super) fn has_begun(&self) -> bool {
-        self.chunks.counts().0 > 0
-    }
-
     pub(super) fn queue(&self) -> &JoinableQueue<Chunk> {
         &self.chunks
     }

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use procshare::inspect::ByteSize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::crew::Outcome;
 use super::files::Found;
-use super::line::LineCrew;
-use super::parent::Crew;
 use super::tally::{Alone, Counts, LONGEST};
 use crate::output;
 
@@ -18,13 +17,38 @@ const BAR: usize = 40;
 /// How many bytes the chart shows.
 const BYTES_SHOWN: usize = 12;
 
-/// Both counts, compared.
+/// What came out of one way to tally.
+pub(super) struct PathReport {
+    /// Its name among the `paths` of the JSON.
+    name: &'static str,
+    title: String,
+    outcome: Outcome,
+    /// Figures that only this path has.
+    figures: Map<String, Value>,
+}
+
+impl PathReport {
+    pub(super) fn new(name: &'static str, title: String, outcome: Outcome) -> Self {
+        PathReport { name, title, outcome, figures: Map::new() }
+    }
+
+    /// Adds a figure.
+    pub(super) fn with(mut self, name: &str, figure: impl Into<Value>) -> Self {
+        self.figures.insert(name.to_owned(), figure.into());
+        self
+    }
+}
+
+/// All counts, compared.
 pub(super) struct Report<'a> {
     found: &'a Found,
-    crew: &'a Crew,
-    line: &'a LineCrew,
+    /// The first one is the fast path.
+    paths: Vec<PathReport>,
+    workers: usize,
+    seed: Option<u64>,
     alone: &'a Alone,
     alone_time: Duration,
+    skipped: Vec<usize>,
     agree: bool,
     /// Files that changed meanwhile, looked for only if the counts differ.
     changes: Vec<String>,
@@ -33,31 +57,41 @@ pub(super) struct Report<'a> {
 impl<'a> Report<'a> {
     pub(super) fn new(
         found: &'a Found,
-        crew: &'a Crew,
-        line: &'a LineCrew,
+        paths: Vec<PathReport>,
+        workers: usize,
+        seed: Option<u64>,
         alone: &'a Alone,
         alone_time: Duration,
     ) -> Self {
-        let skipped: Vec<_> = alone.skipped.iter().map(|(index, _)| *index).collect();
-        let agree = crew.counts == alone.counts
-            && crew.skipped == skipped
-            && line.counts == alone.counts
-            && line.skipped == skipped;
-        let changes = if agree { Vec::new() } else { found.changes() };
-        Report { found, crew, line, alone, alone_time, agree, changes }
+        let skipped = alone.skipped.iter().map(|(index, _)| *index).collect();
+        let (agree, changes) = (false, Vec::new());
+        let mut report = Report { found, paths, workers, seed, alone, alone_time, skipped, agree, changes };
+        report.agree = report.paths.iter().all(|path| report.agrees_with(&path.outcome));
+        if !report.agree {
+            report.changes = found.changes();
+        }
+        report
     }
 
     pub(super) fn agrees(&self) -> bool {
         self.agree
     }
 
+    fn agrees_with(&self, outcome: &Outcome) -> bool {
+        outcome.counts == self.alone.counts && outcome.skipped == self.skipped
+    }
+
     pub(super) fn print_json(&self) -> Result<()> {
-        let counts = &self.crew.counts;
+        let fast = &self.paths[0].outcome;
+        let counts = &fast.counts;
         let path = |index: usize| self.found.files[index].path.display().to_string();
         let skipped = self.alone.skipped.iter();
         let skipped: Vec<_> = skipped
             .map(|(index, error)| json!({ "path": path(*index), "error": error.to_string() }))
             .collect();
+        let mut paths: Map<String, Value> =
+            self.paths.iter().map(|path| (path.name.to_owned(), self.path_json(path))).collect();
+        paths.insert("single".into(), json!({ "seconds": self.alone_time.as_secs_f64() }));
         let mut json = json!({
             "files": counts.files,
             "bytes": counts.bytes,
@@ -67,18 +101,14 @@ impl<'a> Report<'a> {
             "skipped_files": skipped,
             "byte_histogram": counts.histogram.as_slice(),
             "word_lengths": counts.word_lengths.as_slice(),
-            "workers": self.crew.workers,
-            "killed": self.crew.killed,
-            "respawned": self.crew.respawned,
+            "workers": self.workers,
+            "killed": fast.killed,
+            "respawned": fast.respawned,
             "agree": self.agree,
             "notes": self.found.notes,
-            "paths": {
-                "shared": { "seconds": self.crew.time.as_secs_f64() },
-                "queue": self.line_json(),
-                "single": { "seconds": self.alone_time.as_secs_f64() },
-            },
+            "paths": paths,
         });
-        if let Some(seed) = self.crew.seed {
+        if let Some(seed) = self.seed {
             json["seed"] = seed.into();
         }
         if !self.agree {
@@ -88,17 +118,17 @@ impl<'a> Report<'a> {
         output::json(&json)
     }
 
-    fn line_json(&self) -> Value {
-        let line = self.line;
-        json!({
-            "seconds": line.time.as_secs_f64(),
-            "producers": line.producers,
-            "consumers": line.consumers,
-            "chunks": line.chunks,
-            "killed": line.killed,
-            "respawned": line.respawned,
-            "agree": line.counts == self.alone.counts,
-        })
+    fn path_json(&self, path: &PathReport) -> Value {
+        let outcome = &path.outcome;
+        let mut json = json!({
+            "seconds": outcome.time.as_secs_f64(),
+            "working_seconds": outcome.working.as_secs_f64(),
+            "killed": outcome.killed,
+            "respawned": outcome.respawned,
+            "agree": self.agrees_with(outcome),
+        });
+        path.figures.iter().for_each(|(name, figure)| json[name] = figure.clone());
+        json
     }
 
     pub(super) fn print_text(&self) -> Result<()> {
@@ -109,11 +139,11 @@ impl<'a> Report<'a> {
             output::complain(format_args!("skipped {}: {error}", self.found.files[*index].path.display()));
         }
         let mut out = output::stdout();
-        writeln!(out, "{}\n", self.table())?;
         self.charts(&mut out)?;
-        if let Some(seed) = self.crew.seed {
-            let (killed, respawned) =
-                (self.crew.killed + self.line.killed, self.crew.respawned + self.line.respawned);
+        writeln!(out, "{}\n", self.table())?;
+        if let Some(seed) = self.seed {
+            let sum = |of: fn(&Outcome) -> u32| self.paths.iter().map(|path| of(&path.outcome)).sum::<u32>();
+            let (killed, respawned) = (sum(|outcome| outcome.killed), sum(|outcome| outcome.respawned));
             writeln!(out, "workers killed: {killed}, started in their place: {respawned} (seed {seed})")?;
         }
         if self.agree {
@@ -131,30 +161,25 @@ impl<'a> Report<'a> {
     }
 
     fn table(&self) -> String {
-        let mut table = output::table(["", "files", "skipped", "bytes", "lines", "words", "seconds"]);
-        let workers = match self.crew.workers {
-            1 => "1 worker".to_owned(),
-            workers => format!("{workers} workers"),
-        };
-        for (who, counts, time) in [
-            (format!("{workers}, started and ended"), &self.crew.counts, self.crew.time),
-            (
-                format!("{} + {} through a queue", self.line.producers, self.line.consumers),
-                &self.line.counts,
-                self.line.time,
-            ),
-            ("one process, afterwards".to_owned(), &self.alone.counts, self.alone_time),
-        ] {
+        let header = ["", "files", "skipped", "bytes", "lines", "words", "seconds", "at work", "of shared"];
+        let mut table = output::table(header);
+        let fast = self.paths[0].outcome.working;
+        let mut add = |who: &str, counts: &Counts, time: Duration, working: Duration| {
             let Counts { files, skipped, bytes, lines, words, .. } = counts;
             let numbers = [files, skipped, bytes, lines, words].map(u64::to_string);
-            let seconds = format!("{:.3}", time.as_secs_f64());
-            table.add_row([who].into_iter().chain(numbers).chain([seconds]));
+            let seconds = [time, working].map(|time| format!("{:.3}", time.as_secs_f64()));
+            let ratio = format!("{:.2} x", working.as_secs_f64() / fast.as_secs_f64().max(1e-9));
+            table.add_row([who.to_owned()].into_iter().chain(numbers).chain(seconds).chain([ratio]));
+        };
+        for PathReport { title, outcome, .. } in &self.paths {
+            add(title, &outcome.counts, outcome.time, outcome.working);
         }
+        add("one process, afterwards", &self.alone.counts, self.alone_time, self.alone_time);
         table.trim_fmt()
     }
 
     fn charts(&self, out: &mut impl Write) -> Result<()> {
-        let counts = &self.crew.counts;
+        let counts = &self.paths[0].outcome.counts;
         let mut bytes: Vec<_> =
             (0..=255u8).map(|byte| (shown(byte), counts.histogram[usize::from(byte)])).collect();
         // Stable: equal counts stay in the order of the bytes.
@@ -208,26 +233,22 @@ mod tests {
         std::fs::write(directory.join("file"), "some words").unwrap();
         let found = super::super::files::find(std::slice::from_ref(&directory)).unwrap();
         let alone = super::super::tally::count_all(&found.files);
-        let crew = |change: fn(&mut Counts), skipped| {
+        let path = |change: fn(&mut Counts), skipped| {
             let mut counts = alone.counts;
             change(&mut counts);
-            let (workers, time) = (1, Duration::ZERO);
-            Crew { counts, skipped, workers, seed: None, killed: 0, respawned: 0, time }
+            let (time, working) = (Duration::ZERO, Duration::ZERO);
+            let outcome = Outcome { counts, skipped, killed: 0, respawned: 0, time, working };
+            PathReport::new("path", String::new(), outcome)
         };
-        let line = |change: fn(&mut Counts)| {
-            let mut counts = alone.counts;
-            change(&mut counts);
-            let (producers, consumers, chunks, time) = (1, 1, 1, Duration::ZERO);
-            LineCrew { counts, skipped: vec![], producers, consumers, chunks, killed: 0, respawned: 0, time }
+        let agrees = |other| {
+            let paths = vec![path(|_| {}, vec![]), other];
+            Report::new(&found, paths, 1, None, &alone, Duration::ZERO).agrees()
         };
-        let agrees = |crew| Report::new(&found, &crew, &line(|_| {}), &alone, Duration::ZERO).agrees();
-        let other = line(|counts| counts.words += 1);
-        assert!(!Report::new(&found, &crew(|_| {}, vec![]), &other, &alone, Duration::ZERO).agrees());
-        assert!(agrees(crew(|_| {}, vec![])));
-        assert!(!agrees(crew(|counts| counts.words += 1, vec![])));
-        assert!(!agrees(crew(|counts| counts.histogram[7] += 1, vec![])));
-        assert!(!agrees(crew(|counts| counts.word_lengths[31] += 1, vec![])));
-        assert!(!agrees(crew(|_| {}, vec![0])));
+        assert!(agrees(path(|_| {}, vec![])));
+        assert!(!agrees(path(|counts| counts.words += 1, vec![])));
+        assert!(!agrees(path(|counts| counts.histogram[7] += 1, vec![])));
+        assert!(!agrees(path(|counts| counts.word_lengths[31] += 1, vec![])));
+        assert!(!agrees(path(|_| {}, vec![0])));
         std::fs::remove_dir_all(&directory).unwrap();
     }
 

@@ -92,6 +92,11 @@ impl Shared {
         Ok(usize::try_from(self.next.fetch_add(1)?).unwrap_or(usize::MAX))
     }
 
+    /// Whether any file was taken.
+    pub(super) fn has_begun(&self) -> bool {
+        self.next.load() > 0
+    }
+
     /// Claims a file for a worker, if it is free.
     pub(super) fn claim(&self, worker: usize, file: usize) -> Result<bool> {
         Ok(self.states.compare_exchange(file, FREE, claim_of(worker))?.is_ok())

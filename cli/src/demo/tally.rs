@@ -73,6 +73,33 @@ impl Counts {
         add(&mut self.word_lengths, &other.word_lengths);
     }
 
+    /// All counts that are not 0, by name.
+    #[cfg(unix)]
+    pub(super) fn named(mut self) -> Vec<(String, u64)> {
+        let all = self.fields().map(|(name, count)| (name, *count));
+        all.filter(|&(_, count)| count > 0).collect()
+    }
+
+    /// The counts that have these names.
+    #[cfg(unix)]
+    pub(super) fn from_named(count_of: impl Fn(&str) -> u64) -> Self {
+        let mut counts = Self::zero();
+        counts.fields().for_each(|(name, count)| *count = count_of(&name));
+        counts
+    }
+
+    #[cfg(unix)]
+    fn fields(&mut self) -> impl Iterator<Item = (String, &mut u64)> {
+        let Counts { files, skipped, bytes, lines, words, histogram, word_lengths } = self;
+        let plain =
+            [("files", files), ("skipped", skipped), ("bytes", bytes), ("lines", lines), ("words", words)];
+        let plain = plain.into_iter().map(|(name, count)| (name.to_owned(), count));
+        let bytes = (0..).zip(histogram).map(|(byte, count): (u32, _)| (format!("byte {byte}"), count));
+        let lengths =
+            (1..).zip(word_lengths).map(|(len, count): (u32, _)| (format!("words of {len}"), count));
+        plain.chain(bytes).chain(lengths)
+    }
+
     /// Adds some bytes of a file; `word` carries an unfinished word's length from one call to the next.
     pub(super) fn add_bytes(&mut self, bytes: &[u8], word: &mut usize) {
         self.bytes += bytes.len() as u64;
@@ -180,6 +207,18 @@ mod tests {
             assert_eq!(counted(text, chunk), whole);
         }
         assert_eq!(counted(&[b'x'; 1000], 7).word_lengths[LONGEST - 1], 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn counts_survive_being_named() {
+        let counts = counted(b"some words of\nthis and that length", 100);
+        let named = counts.named();
+        assert!(named.iter().all(|&(_, count)| count > 0) && named.contains(&("byte 32".into(), 5)));
+        let back = Counts::from_named(|wanted| {
+            named.iter().find(|(name, _)| name == wanted).map_or(0, |&(_, count)| count)
+        });
+        assert_eq!(back, counts);
     }
 
     #[test]

@@ -34,6 +34,14 @@ pub(super) fn work_at_the_line(index: usize, plan: LinePlan) -> Result<(), Failu
     Line::work(index, &plan).map_err(|error| Failure::new(format!("{error:#}")))
 }
 
+/// Does its part of the proxies' path.
+#[cfg(unix)]
+#[procshare::task]
+pub(super) fn work_by_proxy(seat: usize, address: String) -> Result<(), Failure> {
+    let worked = address.parse().and_then(|address| super::proxy::work(seat, &address));
+    worked.map_err(|error| Failure::new(error.to_string()))
+}
+
 struct Worker {
     index: usize,
     shared: Shared,

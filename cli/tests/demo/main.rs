@@ -100,12 +100,15 @@ fn the_counts_are_those_of_an_independent_count() {
         assert_counts(&found, &expected);
         assert_eq!(found["workers"].to_string(), workers);
         assert_eq!((&found["killed"], &found["skipped"]), (&0.into(), &0.into()));
-        for path in ["single", "shared", "queue"] {
+        for path in ["single", "shared", "queue", "proxy"] {
             assert!(found["paths"][path]["seconds"].as_f64().unwrap() > 0.0);
         }
-        let queue = &found["paths"]["queue"];
-        assert_eq!((&queue["agree"], &queue["killed"]), (&true.into(), &0.into()));
-        assert!(queue["chunks"].as_u64().unwrap() >= 150);
+        for path in ["shared", "queue", "proxy"] {
+            let path = &found["paths"][path];
+            assert!(path["working_seconds"].as_f64() < path["seconds"].as_f64(), "{path}");
+            assert_eq!((&path["agree"], &path["killed"]), (&true.into(), &0.into()));
+        }
+        assert!(found["paths"]["queue"]["chunks"].as_u64().unwrap() >= 150);
     }
 }
 
@@ -121,8 +124,10 @@ fn killed_workers_cost_no_file_and_none_is_counted_twice() {
         assert_counts(&found, &expected);
         assert_eq!(found["seed"].to_string(), seed);
         assert!(found["killed"].as_u64().unwrap() >= 1, "seed {seed}");
-        let queue = &found["paths"]["queue"];
-        assert!(queue["agree"] == true && queue["killed"].as_u64().unwrap() >= 1, "seed {seed}: {queue}");
+        for path in ["shared", "queue", "proxy"] {
+            let path = &found["paths"][path];
+            assert!(path["agree"] == true && path["killed"].as_u64().unwrap() >= 1, "seed {seed}: {path}");
+        }
         assert!(
             found["respawned"].as_u64().unwrap() >= 1,
             "the last file waits for a kill: somebody replaces the dead"
@@ -199,6 +204,10 @@ fn text_output_tells_the_same_and_nothing_is_left_behind() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("all counts agree") && text.contains("(seed 3)"), "{text}");
     assert!(text.contains(&expected["words"].to_string()), "{text}");
+    // The last table compares the paths; the first of them is what the others are measured by.
+    let rows = ["in shared memory", "through a queue", "by proxies of a manager", "one process"];
+    let places = rows.map(|row| text.rfind(row).unwrap_or_else(|| panic!("no row '{row}': {text}")));
+    assert!(places.is_sorted() && text[places[0]..].contains("1.00 x"), "{text}");
     assert!(output.stderr.is_empty(), "no progress bar without a terminal");
     assert_eq!(objects_of(pid), Vec::<String>::new());
 }
