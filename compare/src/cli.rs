@@ -72,12 +72,14 @@ fn run(args: &Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
         eprintln!("note: a debug build; its figures say nothing about speed");
     }
     rows::segment::sweep();
+    rows::manager::sweep();
     let mut reports = Vec::new();
     for (n, row) in rows.iter().enumerate() {
         eprintln!("[{}/{}] {}", n + 1, rows.len(), row.title);
         reports.push(measure(row, effort, &machine));
     }
     rows::segment::sweep();
+    rows::manager::sweep();
     if let Some(path) = &args.plot {
         plot::draw(path, &reports)?;
     }

@@ -224,7 +224,31 @@ class PoolSingle(PoolMap):
     chunk = 1
 
 
+class ManagerGet:
+    """Asks a dict behind a proxy for one value after the other; the manager's process is on the first core."""
+
+    served = True
+
+    def __init__(self, parties):
+        self.manager = context.Manager()
+        self.keys, self.count = [f"key-{n:02}" for n in range(64)], context.Value("Q", 0)
+        self.dict = self.manager.dict({key: n * 1000003 + 7 for n, key in enumerate(self.keys)})
+
+    def work(self, n):
+        get, keys = self.dict.get, self.keys
+        right = 0
+        for i in range(n):
+            right += get(keys[i % 64]) == i % 64 * 1000003 + 7
+        with self.count.get_lock():
+            self.count.value += right
+
+    def answer(self):
+        self.manager.shutdown()
+        return self.count.value
+
+
 ROWS = {
+    "manager-get": ManagerGet,
     "lock": Lock,
     "rlock": RLock,
     "semaphore": Semaphore,
@@ -265,6 +289,9 @@ def stint(rival, core, warm_up, ops, meet):
 def main():
     row, warm_up, ops, *cores = sys.argv[1:]
     cores = [int(core) for core in cores]
+    if hasattr(ROWS[row], "served"):
+        server, *cores = cores
+        os.sched_setaffinity(0, {server})
     rival = ROWS[row](len(cores))
     times = 1 if len(cores) == 1 or hasattr(rival, "every") else len(cores)
     warm_up, ops = max(int(warm_up) // times, 1), max(int(ops) // times, 1)

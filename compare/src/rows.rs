@@ -5,6 +5,7 @@ pub mod barrier;
 pub mod condition;
 pub mod event;
 pub mod lock;
+pub mod manager;
 mod ours;
 pub mod process;
 pub mod queue;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Row> {
         queue::rows(),
         segment::rows(),
         process::rows(),
+        manager::rows(),
     ]
     .into_iter()
     .flatten()

@@ -26,6 +26,31 @@ fn json_has_a_figure_for_each_contender_that_ran() {
 }
 
 #[test]
+fn servers_answer_right_and_a_rival_that_is_not_there_is_skipped() {
+    let output = compare(&["--quick", "--rounds", "1", "--rows", "manager", "--json"]);
+    assert!(output.status.success(), "{output:?}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 5);
+    let found = |name: &str| {
+        let is_program = |directory: std::path::PathBuf| directory.join(name).is_file();
+        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(is_program)
+    };
+    for row in rows {
+        for contender in row["contenders"].as_array().unwrap() {
+            // Where it is not found, or there is but one core.
+            let absent = contender["failure"].get("Unavailable").is_some();
+            let measured = contender["summary"]["median"].as_f64().is_some_and(|median| median > 0.0);
+            assert!(measured != absent, "{}: {contender}", row["id"]);
+            let (name, same) =
+                (contender["name"].as_str().unwrap(), row["id"].as_str().unwrap().ends_with("same"));
+            assert!(!same || name != "Redis" || found("redis-server") == measured, "{contender}");
+            assert!(!same || !name.starts_with("procshare") || measured, "{contender}");
+        }
+    }
+}
+
+#[test]
 fn the_picture_names_every_measured_contender() {
     let file = std::env::temp_dir().join(format!("procshare-compare-{}.svg", std::process::id()));
     let plot = file.to_str().unwrap();
