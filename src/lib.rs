@@ -154,6 +154,7 @@ pub use queue::{Consumer, PeekedChunk, Producer, ReservedChunk, SpscQueue};
 pub use queue::{DEFAULT_PIPE_CAPACITY, Pipe, PipeEnd, PipeEndHandle, PipeError};
 pub use queue::{DEFAULT_QUEUE_CAPACITY, GetError, Peeked, PutError, Queue, Reservation};
 pub use queue::{JoinableInit, JoinableQueue, Task, Unfinished};
+pub use queue::{PeekedBatch, ReservedBatch};
 #[cfg(feature = "postcard")]
 pub use queue::{Postcard, PostcardQueue};
 pub use shm::plain::Plain;

@@ -202,6 +202,29 @@ const LATCH_AND_ONCE: &[Claim] = &[
     ("who dies in it is replaced", "sync/once", &["who_dies_in_it_is_replaced_by_one_that_waits"]),
 ];
 
+const QUEUE_BATCHES: &[Claim] = &[
+    (
+        "what is written in place is put in one step",
+        "queue/batches",
+        &["a_batch_is_put_in_one_step", "what_was_not_written_is_not_put"],
+    ),
+    (
+        "what is read in place comes in order, and again if it was not released",
+        "queue/batches",
+        &["items_are_lent_in_order_and_come_back_in_order"],
+    ),
+    (
+        "the dead leave all of a batch or nothing",
+        "queue/batches",
+        &["the_dead_leave_no_part_of_a_batch_and_lose_none_that_they_read"],
+    ),
+    (
+        "at whatever instruction, also of whoever takes it apart",
+        "kill/queue",
+        &["commit_a_batch", "give_up_a_batch", "release_a_batch", "unpack_a_batch", "skip_dead_batches"],
+    ),
+];
+
 const CONTRACT: &[(&str, &[Claim])] = &[
     ("Lock", LOCK),
     ("RLock", RLOCK),
@@ -213,6 +236,7 @@ const CONTRACT: &[(&str, &[Claim])] = &[
     ("Value", VALUE),
     ("Array", ARRAY),
     ("Latch, Once", LATCH_AND_ONCE),
+    ("Queue, batches in place", QUEUE_BATCHES),
 ];
 
 /// Whether the file has this test, and the test command runs it.

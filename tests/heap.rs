@@ -179,6 +179,47 @@ fn a_queue_carries_every_item_once() {
 }
 
 #[test]
+fn batches_in_place_are_whole_or_nothing() {
+    watchdog(HANGS, || {
+        let space = space();
+        let queue = Queue::<[u32; 3]>::builder().space(&space).create("queue", 5).unwrap();
+        let enough = rounds(3000, 12);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _acting = Process::start().enter();
+                let mut next = 0;
+                while next < enough {
+                    let mut batch = queue.reserve_many(3).unwrap();
+                    while next < enough && batch.push([next; 3]).is_ok() {
+                        next += 1;
+                    }
+                    if next % 2 == 0 {
+                        batch.zeroed().for_each(|item| item[2] = item[0]);
+                    }
+                    batch.commit();
+                    let dying = Process::start();
+                    dying.run(|| std::mem::forget(queue.try_reserve_many(2)));
+                    dying.kill();
+                }
+            });
+            let mut next = 0;
+            while next < enough {
+                let items = queue.peek_many(2).unwrap();
+                for item in items.iter() {
+                    // The last batch may have room left, which was zeroed.
+                    if next == enough {
+                        break;
+                    }
+                    assert_eq!(*item, [next; 3]);
+                    next += 1;
+                }
+                items.release();
+            }
+        });
+    });
+}
+
+#[test]
 fn permits_and_waiters_survive_a_death() {
     watchdog(HANGS, || {
         let space = space();

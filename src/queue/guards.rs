@@ -8,6 +8,18 @@ use std::ptr::NonNull;
 use super::ring::{Ring, Slot};
 use crate::shm::Plain;
 
+/// Where the item of `position` lies.
+pub(super) fn place<T: Plain>(ring: &Ring, position: u64) -> NonNull<T> {
+    ring.items().address(ring.item_at(position), size_of::<T>()).cast()
+}
+
+/// Whether a slot that the caller has TAKEN holds bytes that are a `T`.
+pub(super) fn is_valid<T: Plain>(ring: &Ring, slot: Slot) -> bool {
+    // SAFETY: (S14) nobody writes the slot while it is TAKEN; any bytes are a `Bits`.
+    let bits = unsafe { place::<T>(ring, slot.position).cast::<T::Bits>().read_unaligned() };
+    T::is_valid_bit_pattern(&bits)
+}
+
 /// A slot of a [`Queue`](super::Queue) that is written in place; [`commit`](Self::commit) puts it.
 ///
 /// Dropping it uncommitted leaves nothing in the queue. Others put and get meanwhile; items behind it wait for it, because
@@ -25,7 +37,7 @@ unsafe impl<T: Plain> Send for Reservation<'_, T> {}
 
 impl<'a, T: Plain> Reservation<'a, T> {
     pub(super) fn new(ring: &'a Ring, slot: Slot) -> Self {
-        let place = ring.items().address(ring.item_at(slot.position), size_of::<T>()).cast();
+        let place = place(ring, slot.position);
         Reservation { ring, slot, place, plain: PhantomData }
     }
 
@@ -103,11 +115,8 @@ unsafe impl<T: Plain> Sync for Peeked<'_, T> {}
 impl<'a, T: Plain> Peeked<'a, T> {
     /// Checks the item and lends it; `Err` gives back the slot of bytes that are no `T`.
     pub(super) fn new(ring: &'a Ring, slot: Slot) -> Result<Self, Slot> {
-        let place: NonNull<T> = ring.items().address(ring.item_at(slot.position), size_of::<T>()).cast();
-        // SAFETY: (S14) nobody writes the slot while it is TAKEN; any bytes are a `Bits`.
-        let bits = unsafe { place.cast::<T::Bits>().read_unaligned() };
-        if T::is_valid_bit_pattern(&bits) {
-            Ok(Peeked { ring, slot, place, plain: PhantomData })
+        if is_valid::<T>(ring, slot) {
+            Ok(Peeked { ring, slot, place: place(ring, slot.position), plain: PhantomData })
         } else {
             Err(slot)
         }

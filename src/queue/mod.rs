@@ -9,7 +9,7 @@
 //! | [`ready`] | waiting for a queue among other things |
 //! | `tasks` | the same for tasks (feature `async`) |
 //! | [`glimpse`] | looking without taking |
-//! | [`plain`], [`guards`] | `Queue<T>` and its in-place guards |
+//! | [`plain`], [`guards`], [`batches`] | `Queue<T>` and its in-place guards |
 //! | [`joinable`] | `JoinableQueue<T>`: work that is acknowledged |
 //! | [`broadcast`] | `Broadcast<T>`: one to many |
 //! | [`frames`] | a ring of pieces of any length; knows bytes only |
@@ -18,6 +18,7 @@
 //! | [`pipe`] | `Pipe`: two rings, two ends |
 //! | [`codec`] | `CodecQueue<T, C>`: a queue of bytes with a codec |
 
+mod batches;
 mod broadcast;
 mod bytes;
 mod codec;
@@ -60,6 +61,7 @@ pub(crate) fn describe_spsc_queue(segment: &Arc<Segment>) -> Result<RawFacts> {
     spsc::SpscRing::describe(segment)
 }
 
+pub use batches::{PeekedBatch, ReservedBatch};
 pub use broadcast::{Broadcast, BroadcastInit, RecvError, Subscriber};
 /// The state of the queue of bytes in `segment`, for whoever inspects it.
 pub(crate) fn describe_bytes_queue(segment: &Arc<Segment>) -> Result<RawFacts> {

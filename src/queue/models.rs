@@ -1,5 +1,5 @@
-//! Models of the ring; see `crate::model`. Each step here is one of `ring`, in its order; only batches, reading in place and the
-//! figures for display are left out.
+//! Models of the ring; see `crate::model`. Each step here is one of `ring`, in its order; only copied batches, reading in place and
+//! the figures for display are left out.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use crate::sync::{Entry, EventCount, LockWord};
 use crate::time::Deadline;
 
 /// The most slots of a model.
-const SLOTS: usize = 2;
+const SLOTS: usize = 3;
 
 #[derive(Default)]
 struct Side {
@@ -68,6 +68,9 @@ impl Ring {
         if !side.lock.acquire_fast(by.owner()) {
             let entry = side.lock.acquire_slow(by, by.owner(), Deadline::Never);
             if entry.expect("waits as long as it takes") != Entry::Clean {
+                if std::ptr::eq(side, &self.put) {
+                    self.mend_tail();
+                }
                 side.lock.make_consistent();
             }
         }
@@ -152,13 +155,16 @@ impl Ring {
                 state => state.filter(|_| stamp.is_of(head)),
             };
             match state.expect("a stamp of this lap or the one before") {
+                State::Committed | State::Skipped if stamp.id() != 0 => self.unpack(head, stamp),
                 State::Committed => return Ok(head),
                 State::Empty => {
                     let drained = self.is_closed() && word.load() == stamp;
                     return Err(if drained { NotTaken::Closed } else { NotTaken::Empty });
                 }
+                State::Reserved if stamp.id() == 0 => panic!("nobody's slot at {head}"),
                 State::Reserved if by.fate(stamp.id()) == Fate::Gone => {
-                    word.replace(stamp, Stamp::new(State::Skipped, head, 0));
+                    let batch = u32::from(self.followers(head) > 0);
+                    word.replace(stamp, Stamp::new(State::Skipped, head, batch));
                 }
                 State::Reserved => return Err(NotTaken::Empty),
                 State::Skipped => {
@@ -208,6 +214,53 @@ impl Ring {
         let (held, next) = (Stamp::new(State::Reserved, tail, id), Stamp::new(State::Committed, tail, 0));
         assert!(self.stamp(tail).replace(held, next), "somebody took a living one's slot");
         self.put.events.notify(by, 1);
+    }
+
+    fn followers(&self, first: u64) -> u64 {
+        let follows = |ahead: &u64| self.stamp(first + ahead).load().is_follower(first + ahead);
+        (1..self.capacity).take_while(follows).count() as u64
+    }
+
+    fn unpack(&self, first: u64, stamp: Stamp) {
+        let items = if stamp.is(State::Committed, first) { u64::from(stamp.id()) } else { 0 };
+        for ahead in (0..=self.followers(first)).rev() {
+            let state = if ahead < items { State::Committed } else { State::Skipped };
+            self.stamp(first + ahead).store(Stamp::new(state, first + ahead, 0));
+        }
+    }
+
+    fn mend_tail(&self) {
+        let tail = self.put.position.load(Relaxed);
+        let count = self.followers(tail);
+        if count == 0 {
+            return;
+        }
+        if self.stamp(tail).load().is(State::Empty, tail) {
+            for ahead in (1..=count).rev() {
+                self.stamp(tail + ahead).store(Stamp::new(State::Empty, tail + ahead, 0));
+            }
+        } else {
+            self.put.position.store(tail + count + 1, Relaxed);
+        }
+    }
+
+    /// Reserves two slots, writes the items in place, and commits them in one step.
+    fn put_batch(&self, by: &Participant, items: [u32; 2]) {
+        let id = by.owner().id();
+        let tail = self.under(&self.put, by, || {
+            let tail = self.free_tail(by).expect("there is room");
+            assert!(self.stamp(tail + 1).load().is(State::Empty, tail + 1), "there is room for two");
+            self.stamp(tail + 1).store(Stamp::follower(tail + 1));
+            self.stamp(tail).store(Stamp::new(State::Reserved, tail, id));
+            self.put.position.store(tail + 2, Relaxed);
+            tail
+        });
+        for (position, item) in (tail..).zip(items) {
+            self.items[self.slot(position)].set(item);
+        }
+        let (held, next) = (Stamp::new(State::Reserved, tail, id), Stamp::new(State::Committed, tail, 2));
+        assert!(self.stamp(tail).replace(held, next), "somebody took a living one's slots");
+        self.put.events.notify(by, 2);
     }
 
     /// All that is in the ring now.
@@ -341,5 +394,44 @@ fn whenever_a_reserver_is_killed_its_slot_is_skipped_and_consumers_go_on() {
         assert!(rest.is_empty() || rest == [1], "{rest:?}");
         [3, 4].into_iter().for_each(|item| ring.try_put(&me, item).expect("all room is back"));
         assert_eq!(ring.drain(&me), [3, 4]);
+    });
+}
+
+#[test]
+fn whenever_the_writer_of_a_batch_is_killed_all_of_it_is_there_or_nothing() {
+    kill_at_every_step(1, |world, fated| {
+        let ring = Ring::new(3);
+        world.spawn_fated(1, fated, {
+            let ring = Rc::clone(&ring);
+            move |me| ring.put_batch(me, [1, 2])
+        });
+        let me = world.participant(2);
+        ring.put(&me, 3).expect("open");
+        let mut got = vec![ring.get(&me).expect("open")];
+        world.await_end(1);
+        got.extend(ring.drain(&me));
+        assert!([&[3][..], &[1, 2, 3], &[3, 1, 2]].contains(&&got[..]), "{got:?}");
+        [4, 5, 6].into_iter().for_each(|item| ring.try_put(&me, item).expect("all room is back"));
+        assert_eq!(ring.drain(&me), [4, 5, 6]);
+    });
+}
+
+#[test]
+fn whenever_the_consumer_of_a_batch_is_killed_the_others_get_the_rest() {
+    kill_at_every_step(1, |world, fated| {
+        let ring = Ring::new(3);
+        let me = world.participant(2);
+        ring.put_batch(&me, [1, 2]);
+        world.spawn_fated(1, fated, {
+            let ring = Rc::clone(&ring);
+            move |me| drop(ring.get(me))
+        });
+        ring.put(&me, 3).expect("open");
+        let mut got = vec![ring.get(&me).expect("open")];
+        world.await_end(1);
+        got.extend(ring.drain(&me));
+        assert!([&[1, 2, 3][..], &[2, 3], &[1, 3]].contains(&&got[..]), "{got:?}");
+        [4, 5, 6].into_iter().for_each(|item| ring.try_put(&me, item).expect("all room is back"));
+        assert_eq!(ring.drain(&me), [4, 5, 6]);
     });
 }

@@ -381,7 +381,7 @@ impl<T: Plain> Queue<T> {
     }
 
     #[cold]
-    fn invalid(&self) -> Error {
+    pub(super) fn invalid(&self) -> Error {
         Error::InvalidBits {
             object: self.ring.attached().object(),
             type_name: T::NAME,

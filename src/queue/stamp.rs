@@ -1,7 +1,7 @@
 //! The stamp of a slot: whose turn it is and what state it is in, in one word.
 //!
 //! ```text
-//! bit  0..30  id of the participant that writes or reads in place
+//! bit  0..30  id of the participant that writes or reads in place; in the first slot of a batch that was settled, a count
 //! bit 30..33  state
 //! bit 33..64  position of the item, its low 31 bits
 //! ```
@@ -10,6 +10,8 @@
 //! |---|---|---|
 //! | EMPTY(p) | free for the item of position p | `put`: store COMMITTED; `reserve`: store RESERVED; under the put lock |
 //! | RESERVED(p, id) | id writes the item in place | commit: CAS COMMITTED; dropped, or id gone: CAS SKIPPED |
+//! | RESERVED(p, 0) | a follower: belongs to the batch whose first slot lies before it | the consumer that comes to the first slot: store COMMITTED or SKIPPED; under the take lock |
+//! | COMMITTED(p, n), SKIPPED(p, n) | the first slot of a batch that was settled: n slots hold items, or none does | by the consumer that comes to it: COMMITTED(p), SKIPPED(p), once its followers are single ones |
 //! | COMMITTED(p) | an item | `get`: EMPTY of the next lap, after the head has moved; `peek`: TAKEN; under the take lock |
 //! | SKIPPED(p) | nothing: its writer gave up or died | as COMMITTED, without being delivered |
 //! | TAKEN(p, id) | id reads the item in place; the head has moved | release: CAS EMPTY; given back, or id gone: CAS RETURNED |
@@ -61,6 +63,18 @@ impl Stamp {
         Stamp((position & POSITION) << POSITION_SHIFT | (state as u64) << STATE_SHIFT | u64::from(id))
     }
 
+    /// A slot that belongs to the batch before it.
+    #[inline]
+    pub(super) fn follower(position: u64) -> Self {
+        Stamp::new(State::Reserved, position, 0)
+    }
+
+    /// Whether it is a follower at `position`.
+    #[inline]
+    pub(super) fn is_follower(self, position: u64) -> bool {
+        self == Stamp::follower(position)
+    }
+
     /// The state; `None` for bytes that no program of ours wrote.
     #[inline]
     pub(super) fn state(self) -> Option<State> {
@@ -88,7 +102,7 @@ impl Stamp {
         self.0 & !ID == Stamp::new(state, position, 0).0
     }
 
-    /// Who writes or reads in place.
+    /// Who writes or reads in place; of the first slot of a batch that was settled, how many items it has.
     pub(super) fn id(self) -> u32 {
         (self.0 & ID) as u32
     }

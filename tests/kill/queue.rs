@@ -23,6 +23,13 @@ kill_tests! {
     skip_dead_reservations: Alone;
     hand_out_what_the_dead_held: Chain;
     put_behind_dead_readers: Alone;
+    commit_a_batch: Chain;
+    commit_a_batch_beside_get: Pair;
+    give_up_a_batch: Alone;
+    release_a_batch: Chain;
+    give_back_a_batch: Alone;
+    unpack_a_batch: Chain;
+    skip_dead_batches: Chain;
 }
 
 sleeper_tests! {
@@ -51,6 +58,11 @@ enum Op {
     Release,
     GiveBack,
     Close,
+    /// So many slots are reserved for these items, which come all at once.
+    CommitMany(usize, &'static [u64]),
+    GiveUpMany(usize),
+    ReleaseMany(usize),
+    GiveBackMany(usize),
 }
 
 fn item(number: u64) -> Item {
@@ -80,21 +92,39 @@ impl Op {
             Op::Release => queue.peek().unwrap().release(),
             Op::GiveBack => drop(queue.peek().unwrap()),
             Op::Close => queue.close().unwrap(),
+            Op::CommitMany(slots, items) => {
+                let mut batch = queue.try_reserve_exact(slots).unwrap();
+                items.iter().for_each(|it| batch.push(item(*it)).unwrap());
+                assert_eq!(batch.commit(), items.len());
+            }
+            Op::GiveUpMany(slots) => drop(queue.reserve_many(slots).unwrap()),
+            Op::ReleaseMany(most) => queue.peek_many(most).unwrap().release(),
+            Op::GiveBackMany(most) => drop(queue.peek_many(most).unwrap()),
         }
+    }
+
+    fn reads_in_place(self) -> bool {
+        matches!(self, Op::Release | Op::GiveBack | Op::ReleaseMany(_) | Op::GiveBackMany(_))
     }
 
     /// What may be left of `before`, if it came to its end or died on the way.
     fn outcomes(self, before: &State, finished: bool) -> Vec<State> {
         let (most, gives) = match self {
             Op::Put(it) | Op::Commit(it) => (1, vec![it]),
-            Op::PutMany(items) => (items.len(), items.to_vec()),
+            Op::PutMany(items) | Op::CommitMany(_, items) => (items.len(), items.to_vec()),
             Op::Get | Op::Release => (1, vec![]),
-            Op::GetMany(most) => (most, vec![]),
+            Op::GetMany(most) | Op::ReleaseMany(most) => (most, vec![]),
             Op::Close => (1, vec![]),
-            Op::GiveUp | Op::GiveBack => (0, vec![]),
+            Op::GiveUp | Op::GiveBack | Op::GiveUpMany(_) | Op::GiveBackMany(_) => (0, vec![]),
         };
         let most = if before.closed && !gives.is_empty() { 0 } else { most };
-        let least = if finished { most } else { 0 };
+        let least = match self {
+            // What comes back from the dead comes alone.
+            Op::ReleaseMany(_) if finished => 1,
+            _ if finished => most,
+            _ => 0,
+        };
+        let part = |count: &usize| !matches!(self, Op::CommitMany(..)) || *count == 0 || *count == most;
         let after = |count: usize| {
             let mut state = before.clone();
             match self {
@@ -104,7 +134,7 @@ impl Op {
             }
             state
         };
-        (least..=most).map(after).collect()
+        (least..=most).filter(part).map(after).collect()
     }
 }
 
@@ -167,13 +197,23 @@ fn drain(queue: &Queue<Item>) -> Result<Vec<u64>, String> {
 /// Everything works, twice round, with all its slots.
 fn assert_works(world: &QueueWorld) -> Result<(), String> {
     let queue = &world.object;
-    for lap in 0..2 {
+    for lap in 0..3 {
+        let mut batch = None;
+        if lap == 2 {
+            batch =
+                Some(queue.try_reserve_exact(CAPACITY).map_err(|error| format!("a slot is lost: {error}"))?);
+        }
         for place in 0..CAPACITY as u64 {
-            if lap == 0 {
-                queue.try_put(item(place)).map_err(|error| format!("slot {place} is lost: {error}"))?;
-            } else {
-                queue.try_reserve().map_err(|error| error.to_string())?.commit(item(place));
+            match (&mut batch, lap) {
+                (Some(batch), _) => batch.push(item(place)).unwrap(),
+                (None, 0) => {
+                    queue.try_put(item(place)).map_err(|error| format!("slot {place} is lost: {error}"))?;
+                }
+                _ => queue.try_reserve().map_err(|error| error.to_string())?.commit(item(place)),
             }
+        }
+        if let Some(batch) = batch {
+            batch.commit();
         }
         if !matches!(queue.try_put(item(99)), Err(PutError::Full(_))) || queue.len() != CAPACITY {
             return Err("one slot too many".into());
@@ -194,7 +234,7 @@ fn survive(world: &QueueWorld, ops: &[Op], permitted: &BTreeSet<State>) -> Resul
     let closed = queue.is_closed();
     let left = State { items: drain(queue)?, closed };
     // What the dead were reading comes back when their death is noticed, not before all others.
-    let in_place = ops.iter().any(|op| matches!(op, Op::Release | Op::GiveBack));
+    let in_place = ops.iter().any(|op| op.reads_in_place());
     let alike = |state: &State| {
         let distinct: BTreeSet<_> = left.items.iter().collect();
         in_place && state.items.len() == left.items.len() && distinct.len() == left.items.len()
@@ -316,6 +356,42 @@ fn put_behind_dead_readers() -> Scenario<'static, QueueWorld> {
     prepared("full-of-dead", &[1, 2, 3, 4, 5], &[Op::Release, Op::Put(6), Op::Release], |queue| {
         fill(&[1, 2, 3, 4, 5])(queue);
         die_after(|| (0..5).for_each(|_| std::mem::forget(queue.peek().unwrap())));
+    })
+}
+
+fn commit_a_batch() -> Scenario<'static, QueueWorld> {
+    let ops = &[Op::CommitMany(2, &[2, 3]), Op::CommitMany(2, &[4])];
+    prepared("commit-batch", &[1], ops, fill(&[1]))
+}
+
+fn commit_a_batch_beside_get() -> Scenario<'static, QueueWorld> {
+    prepared("batch-get", &[1], &[Op::CommitMany(3, &[2, 3, 4]), Op::Get], fill(&[1]))
+}
+
+fn give_up_a_batch() -> Scenario<'static, QueueWorld> {
+    prepared("give-up-batch", &[1], &[Op::GiveUpMany(3), Op::Put(2), Op::Get], fill(&[1]))
+}
+
+fn release_a_batch() -> Scenario<'static, QueueWorld> {
+    let first = &[1, 2, 3, 4];
+    prepared("release-batch", first, &[Op::ReleaseMany(2), Op::ReleaseMany(2)], fill(first))
+}
+
+fn give_back_a_batch() -> Scenario<'static, QueueWorld> {
+    let first = &[1, 2, 3, 4];
+    prepared("give-back-batch", first, &[Op::GiveBackMany(3), Op::ReleaseMany(3), Op::Get], fill(first))
+}
+
+/// A batch that nobody has looked at yet; whoever gets its first item makes single ones of it.
+fn unpack_a_batch() -> Scenario<'static, QueueWorld> {
+    prepared("unpack", &[1, 2, 3], &[Op::Get, Op::Get], |queue| Op::CommitMany(4, &[1, 2, 3]).run(queue))
+}
+
+/// Slots were reserved by somebody who is dead; whoever skips them dies, too.
+fn skip_dead_batches() -> Scenario<'static, QueueWorld> {
+    prepared("skip-batch", &[1], &[Op::Get, Op::Put(3)], |queue| {
+        die_after(|| std::mem::forget(queue.try_reserve_exact(3).unwrap()));
+        queue.put(item(1)).unwrap();
     })
 }
 

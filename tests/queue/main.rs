@@ -2,6 +2,7 @@
 // Real processes: the heap backend has none.
 #![cfg(any(not(feature = "heap"), feature = "portable"))]
 
+mod batches;
 mod broadcast;
 mod bytes;
 mod codec;

@@ -7,7 +7,7 @@ use super::super::stamp::State;
 use super::{Layout, RingHead};
 use crate::atomic::{Ordering::*, fence};
 use crate::error::{Error, Result};
-use crate::queue::stamp::StampWord;
+use crate::queue::stamp::{Stamp, StampWord};
 use crate::shm::segment::Segment;
 use crate::shm::view::{Bytes, Shared, SharedSlice};
 
@@ -36,19 +36,34 @@ pub(in crate::queue) fn glimpse(segment: &Arc<Segment>, next: Option<u64>, most:
     let mut glimpse = Glimpse::begin(next, put, capacity);
     (glimpse.length, glimpse.closed) =
         (put.saturating_sub(taken).min(capacity), head.closed.load(Relaxed) != 0);
+    let stamp_of = |position: u64| &stamps[(position % capacity) as usize * (layout.stride / 8)];
+    let mut batch = None;
     while glimpse.wants_more(put, most) {
         let position = glimpse.next;
         let slot = (position % capacity) as usize;
-        let stamp = &stamps[slot * (layout.stride / 8)];
+        let stamp = stamp_of(position);
+        let seen = stamp.load();
+        if seen.is_follower(position) {
+            batch =
+                batch.or_else(|| items_of_batch(position, capacity, |position| stamp_of(position).load()));
+        } else {
+            batch = None;
+            if seen.is(State::Committed, position) && seen.id() != 0 {
+                batch = Some(position.wrapping_add(u64::from(seen.id())));
+            }
+        }
         let is_there = || {
             let now = stamp.load();
+            if now.is_follower(position) {
+                return batch.is_some_and(|end| position < end);
+            }
             let held = matches!(now.state(), Some(State::Committed | State::Taken | State::Returned));
             // One that was taken lies there until a producer comes to its slot, which is when the tail does.
             let left = now.is(State::Empty, position.wrapping_add(capacity))
                 && head.put.position.load(Relaxed).wrapping_sub(position) < capacity;
             held && now.is_of(position) || left
         };
-        if stamp.load().is(State::Reserved, position) {
+        if seen.is(State::Reserved, position) && batch.is_none() {
             // It will come, or not.
             break;
         }
@@ -61,4 +76,19 @@ pub(in crate::queue) fn glimpse(segment: &Arc<Segment>, next: Option<u64>, most:
         glimpse.push(whole.then_some(Glimpsed { position, bytes }));
     }
     Ok(glimpse)
+}
+
+/// Where the items end of the batch that the follower at `position` belongs to; `None`: nobody has settled it, or somebody is taking it
+/// apart.
+fn items_of_batch(position: u64, capacity: u64, stamp: impl Fn(u64) -> Stamp) -> Option<u64> {
+    let (first, stamp) = (1..capacity)
+        .map(|back| position.wrapping_sub(back))
+        .map(|position| (position, stamp(position)))
+        .find(|(position, stamp)| !stamp.is_follower(*position))?;
+    match stamp.state()? {
+        _ if !stamp.is_of(first) || stamp.id() == 0 => None,
+        State::Committed => Some(first.wrapping_add(u64::from(stamp.id()))),
+        State::Skipped => Some(first),
+        _ => None,
+    }
 }

@@ -11,6 +11,7 @@
 //!
 //! In-place users hold a stamp, not a lock. The dead among them are found by whoever would have to wait for them.
 
+mod batch;
 mod done;
 mod glimpse;
 mod put;
@@ -258,7 +259,7 @@ impl Ring {
         let slots = (0..layout.capacity.min(MOST_SHOWN)).map(|slot| {
             let stamp = stamps[slot as usize * (layout.stride / 8)].load();
             let action = match stamp.state()? {
-                State::Reserved => "writes",
+                State::Reserved if stamp.id() != 0 => "writes",
                 State::Taken => "reads",
                 _ => return None,
             };
@@ -354,6 +355,9 @@ impl Ring {
         let (owner, entry) = Parts { word: &side.lock, attached: &self.attached }.own(patience, action)?;
         if entry == Entry::Clean {
             return Ok((owner, true));
+        }
+        if std::ptr::eq(side, &self.head.put) {
+            self.mend_tail();
         }
         side.lock.make_consistent();
         Ok((owner, false))

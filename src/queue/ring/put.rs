@@ -90,7 +90,7 @@ impl Ring {
         }
     }
 
-    fn raise_high_water(&self, len: u64) {
+    pub(super) fn raise_high_water(&self, len: u64) {
         // Relaxed: a figure for display, changed under the put lock only.
         let mark = &self.head.put.high_water;
         mark.store(mark.load(Relaxed).max(len.min(self.layout.capacity)), Relaxed);
@@ -98,7 +98,7 @@ impl Ring {
 
     /// The position at or after `tail` whose slot is free for it; with the put lock held.
     #[inline]
-    fn free_tail(&self, mut tail: u64) -> Result<u64, NotPut> {
+    pub(super) fn free_tail(&self, mut tail: u64) -> Result<u64, NotPut> {
         loop {
             let stamp = self.stamp(tail).load();
             if stamp.is(State::Empty, tail) {
@@ -111,7 +111,7 @@ impl Ring {
 
     /// What an occupied slot means to a producer: go on behind it, treat it as free, or stop.
     #[cold]
-    fn occupied(&self, tail: u64, stamp: Stamp) -> Result<u64, NotPut> {
+    pub(super) fn occupied(&self, tail: u64, stamp: Stamp) -> Result<u64, NotPut> {
         if self.is_closed() {
             return Err(NotPut::Closed);
         }

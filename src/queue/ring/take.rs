@@ -138,7 +138,8 @@ impl Ring {
         }
         // Relaxed: changed under this lock only.
         let head = take.position.load(Relaxed);
-        if self.stamp(head).load().is(State::Committed, head) {
+        // Exactly: the first slot of a batch says so.
+        if self.stamp(head).load() == Stamp::new(State::Committed, head, 0) {
             return Ok((head, false));
         }
         self.next_slow(head)
@@ -156,6 +157,7 @@ impl Ring {
                 state => state.filter(|_| stamp.is_of(head)),
             };
             match state {
+                Some(State::Committed | State::Skipped) if stamp.id() != 0 => self.unpack(head, stamp),
                 Some(State::Committed) => return Ok((head, false)),
                 Some(State::Empty) => {
                     if take.peeked.load(Relaxed) != 0 && self.return_dead(head) {
@@ -165,12 +167,13 @@ impl Ring {
                     let drained = self.is_closed() && word.load() == stamp && !self.is_held(head);
                     return Err(if drained { NotTaken::Closed } else { NotTaken::Empty });
                 }
-                Some(State::Reserved) => {
+                Some(State::Reserved) if stamp.id() != 0 => {
                     let host = self.attached.member.host();
                     if host.fate(stamp.id()) != Fate::Gone {
                         return Err(NotTaken::Empty);
                     }
-                    word.replace(stamp, Stamp::new(State::Skipped, head, 0));
+                    let batch = u32::from(self.followers(head) > 0);
+                    word.replace(stamp, Stamp::new(State::Skipped, head, batch));
                 }
                 Some(State::Skipped) => {
                     self.consume(head, false);
@@ -187,7 +190,10 @@ impl Ring {
                     }
                     head += 1;
                 }
-                Some(State::Padding) | None => return Err(NotTaken::Failed(self.corrupt(head, stamp))),
+                // A follower's first slot was there before the head came by.
+                Some(State::Reserved | State::Padding) | None => {
+                    return Err(NotTaken::Failed(self.corrupt(head, stamp)));
+                }
             }
         }
     }
@@ -241,12 +247,12 @@ impl Ring {
         stamp.state() == Some(State::Taken) && host.fate(stamp.id()) == Fate::Gone && {
             if self.is_done_by_death() {
                 self.stamp(position).replace(stamp, self.emptied(position)) && {
-                    self.announce_emptied();
+                    self.announce_emptied(1);
                     true
                 }
             } else {
                 self.stamp(position).replace(stamp, Stamp::new(State::Returned, position, 0)) && {
-                    self.announce_returned();
+                    self.announce_returned(1);
                     true
                 }
             }
@@ -254,14 +260,14 @@ impl Ring {
     }
 
     /// What a slot holds once the item of `position` is done.
-    fn emptied(&self, position: u64) -> Stamp {
+    pub(super) fn emptied(&self, position: u64) -> Stamp {
         Stamp::new(State::Empty, position.wrapping_add(self.layout.capacity), 0)
     }
 
-    /// An item that was read in place is done.
-    fn announce_emptied(&self) {
+    /// So many items that were read in place are done.
+    pub(super) fn announce_emptied(&self, count: u32) {
         let host = self.attached.member.host();
-        self.head.not_full.events.notify(host, 1);
+        self.head.not_full.events.notify(host, count);
         if self.is_closed() {
             // It may have been the last that could come back.
             self.head.not_empty.events.notify_all(host);
@@ -269,9 +275,17 @@ impl Ring {
         self.announce_done();
     }
 
-    fn announce_returned(&self) {
+    pub(super) fn announce_returned(&self, count: u32) {
         self.head.take.returned.store(1, SeqCst);
-        self.head.not_empty.events.notify(self.attached.member.host(), 1);
+        self.head.not_empty.events.notify(self.attached.member.host(), count);
+    }
+
+    /// Holds an item for reading in place; with the take lock held.
+    pub(super) fn hold(&self, position: u64, behind: bool, id: u32) {
+        self.stamp(position).store(Stamp::new(State::Taken, position, id));
+        if !behind {
+            self.head.take.position.store(position.wrapping_add(1), Release);
+        }
     }
 
     /// Holds the next item for reading in place.
@@ -284,10 +298,7 @@ impl Ring {
         take.peeked.store(1, Relaxed);
         let next = self.next();
         if let Ok((position, behind)) = next {
-            self.stamp(position).store(Stamp::new(State::Taken, position, owner.id()));
-            if !behind {
-                take.position.store(position + 1, Release);
-            }
+            self.hold(position, behind, owner.id());
         }
         self.leave(take, owner);
         Ok(Slot { position: next?.0, id: owner.id() })
@@ -295,16 +306,6 @@ impl Ring {
 
     /// Ends reading in place: the item is done, or goes to the next consumer. Without effect in a forked child.
     pub(in crate::queue) fn finish(&self, slot: Slot, done: bool) {
-        let held = Stamp::new(State::Taken, slot.position, slot.id);
-        if self.attached.member.me() != slot.id {
-            return;
-        }
-        if done {
-            if self.stamp(slot.position).replace(held, self.emptied(slot.position)) {
-                self.announce_emptied();
-            }
-        } else if self.stamp(slot.position).replace(held, Stamp::new(State::Returned, slot.position, 0)) {
-            self.announce_returned();
-        }
+        self.finish_many(slot, 1, u64::from(done));
     }
 }

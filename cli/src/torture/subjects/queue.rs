@@ -12,6 +12,8 @@ use crate::torture::board::Board;
 use crate::torture::subject::{Calm, Stage, Stop, Subject, Turn, broken};
 
 const CAPACITY: usize = 16;
+/// The most items of a batch.
+const MOST: usize = 3;
 /// The most items between two checks.
 const TICKETS: u64 = 200_000;
 
@@ -137,7 +139,6 @@ impl QueueSubject {
     }
 
     fn get_many(&self, actor: &Actor) -> Turn {
-        const MOST: usize = 3;
         actor.excuse(MOST as u64)?;
         let items = was_got(self.order.try_get_many(MOST));
         for item in items.iter().flatten() {
@@ -172,6 +173,45 @@ impl QueueSubject {
         actor.excuse(1)?;
         item.release();
         self.deliver(&copy)?;
+        actor.excuse(0)
+    }
+
+    /// Puts some items in one step.
+    fn put_batch(&self, actor: &mut Actor) -> Turn {
+        let producer = actor.token.to_word();
+        let mut batch = was_put_slot(self.order.reserve_many_timeout(MOST, actor.patience()))?;
+        actor.inside()?;
+        let mut tickets = Vec::new();
+        while batch.written() < batch.len() {
+            let ticket = self.ledger.add(NEXT, 1)?;
+            if ticket - self.ledger.get(FIRST)? >= TICKETS {
+                break;
+            }
+            if batch.push(Item::new(ticket, producer)).is_err() {
+                broken!("a slot of the batch is missing");
+            }
+            tickets.push(ticket);
+        }
+        batch.commit();
+        for ticket in tickets {
+            self.mark(ticket, PUT)?;
+        }
+        Ok(())
+    }
+
+    /// Reads some items in place. Delivered is what was released.
+    fn peek_batch(&self, actor: &mut Actor) -> Turn {
+        let items = was_got(self.work.peek_many_timeout(MOST, actor.patience()))?;
+        for item in items.iter() {
+            self.look(item)?;
+        }
+        actor.inside()?;
+        let copies: Vec<Item> = items.iter().copied().collect();
+        actor.excuse(copies.len() as u64)?;
+        items.release();
+        for copy in &copies {
+            self.deliver(copy)?;
+        }
         actor.excuse(0)
     }
 
@@ -218,7 +258,7 @@ impl Subject for QueueSubject {
         }
         let producer = actor.token.to_word();
         let patience = actor.patience();
-        match actor.choose(8) {
+        match actor.choose(10) {
             0 => self.put(producer, |item| was_put(self.order.put_timeout(item, patience))),
             1 => self.put(producer, |item| was_put(self.order.try_put(item))),
             2 => self.put(producer, |item| was_put(self.work.put_timeout(item, patience))),
@@ -232,6 +272,8 @@ impl Subject for QueueSubject {
             }
             4 => self.get(actor),
             5 => self.get_many(actor),
+            6 => self.put_batch(actor),
+            7 => self.peek_batch(actor),
             _ => self.peek(actor),
         }
     }
