@@ -34,7 +34,8 @@ fn take_and_do(address: &Address) -> ManagerResult<u32> {
 
 #[procshare::task]
 fn worker(address: String) -> Result<u32, String> {
-    address.parse().and_then(|address| take_and_do(&address)).map_err(|error| error.to_string())
+    let work = || take_and_do(&address.parse()?);
+    work().map_err(|error| error.to_string())
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

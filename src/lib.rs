@@ -110,7 +110,7 @@
 //!
 //! # Layers
 //!
-//! `inspect, manager → process → queue → data → sync → participant → shm, park → sys`: a module uses only those to its right. `docs/design.md` tells why
+//! `inspect, manager → process → queue → data → sync → participant → shm, park, net → sys`: a module uses only those to its right. `docs/design.md` tells why
 //! things are as they are, `docs/layout.md` where every byte is, `SAFETY.md` what `unsafe` relies on.
 
 #![warn(missing_docs)]
@@ -126,6 +126,8 @@ pub mod inspect;
 pub mod manager;
 #[cfg(all(loom, test))]
 mod model;
+#[cfg(all(feature = "process", not(loom)))]
+mod net;
 mod park;
 mod participant;
 #[cfg(all(feature = "process", not(loom)))]

@@ -12,7 +12,7 @@ const ROOMS: &[&[&str]] = &[
     &["data"],
     &["sync"],
     &["participant"],
-    &["shm", "park"],
+    &["shm", "park", "net"],
     &["sys"],
 ];
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::auth::KeyError;
+use crate::net::{BadAddress, KeyError};
 
 /// Why a manager, or an object behind a proxy, could not be used.
 ///
@@ -11,11 +11,8 @@ use super::auth::KeyError;
 #[non_exhaustive]
 pub enum ManagerError {
     /// No address.
-    #[error("'{address}' is no address: use unix:/path, a path with a slash, or tcp:host:port")]
-    BadAddress {
-        /// What was given.
-        address: String,
-    },
+    #[error(transparent)]
+    BadAddress(#[from] BadAddress),
     /// Another server, which lives, has the address.
     #[error("a server listens at {address} already: connect to it, or choose another address")]
     AddressInUse {
@@ -215,5 +212,11 @@ impl From<ManagerError> for crate::Error {
             ManagerError::Closed => crate::Error::Closed,
             other => crate::Error::Manager(Box::new(other)),
         }
+    }
+}
+
+impl From<BadAddress> for crate::Error {
+    fn from(error: BadAddress) -> Self {
+        ManagerError::from(error).into()
     }
 }

@@ -25,8 +25,6 @@
 //! name go with the last reference to them. When the server ends, its objects end, and everybody who waits gets
 //! [`ManagerError::Disconnected`].
 
-mod address;
-mod auth;
 mod client;
 mod error;
 mod proxy;
@@ -35,8 +33,6 @@ mod start;
 mod store;
 mod wire;
 
-pub use address::Address;
-pub use auth::{Key, KeyError};
 pub use client::{Call, Connector, Manager, ObjectInfo, Pending, Stats};
 pub use error::{ManagerError, ManagerResult};
 pub use proxy::{
@@ -47,3 +43,5 @@ pub use proxy::{
 pub use server::{Limits, Server, ServerBuilder, ServerHandle};
 pub use start::ManagerProcess;
 pub use store::{CallArguments, CallError, Managed, Returned};
+
+pub use crate::net::{Address, BadAddress, Key, KeyError};

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::address::Address;
 use super::client::Manager;
 use super::error::{ManagerError, ManagerResult};
-use super::server::{Server, nonce};
+use super::server::Server;
+use crate::net::Address;
+use crate::net::auth::nonce;
 use crate::process::{Process, parent_process};
 
 /// How long a server may take to end by itself before it is killed.

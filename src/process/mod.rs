@@ -60,9 +60,7 @@ mod registry;
 mod task;
 
 pub use builder::{ProcessBuilder, Stdin};
-pub use connection::{
-    Address, Client, Connection, ConnectionError, ConnectionOptions, Incoming, Key, Listener,
-};
+pub use connection::{Client, Connection, ConnectionError, ConnectionOptions, Incoming, Listener};
 pub use current::{ActiveChild, CurrentProcess, ParentProcess};
 pub use current::{active_children, cpu_count, current_process, parent_process};
 pub use error::{Exit, Failure, StartError, TaskError};
@@ -71,6 +69,7 @@ pub use handle::Process;
 pub use pool::{Initialised, Job, OneParameter, Outcomes, Pool, PoolBuilder, Progress};
 pub use task::{Argument, Arguments, Task};
 
+pub use crate::net::{Address, BadAddress, Key, KeyError};
 pub use crate::sys::children::Sentinel;
 
 /// What the attribute's code names.

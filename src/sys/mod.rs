@@ -58,6 +58,8 @@ mod imp;
 mod imp;
 
 mod bell;
+#[cfg(all(unix, feature = "process", not(loom)))]
+mod calls;
 #[cfg(all(feature = "process", not(loom)))]
 pub(crate) mod children;
 #[cfg(all(test, not(loom)))]
@@ -66,8 +68,6 @@ mod foreign;
 mod process_info;
 mod process_lock;
 mod robust;
-#[cfg(all(unix, feature = "manager"))]
-pub(crate) mod socket;
 #[cfg(all(feature = "process", not(loom)))]
 pub(crate) mod sockets;
 mod thread;

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -15,8 +16,9 @@ fn path(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("procshare-{name}-{}", std::process::id()))
 }
 
+/// A key that begins with `text`, and is long enough.
 fn key(text: &str) -> Key {
-    Key::new(text).unwrap()
+    Key::new(format!("{text:.<32}")).unwrap()
 }
 
 fn any_port() -> SocketAddr {
@@ -24,15 +26,16 @@ fn any_port() -> SocketAddr {
 }
 
 fn port_of(listener: &Listener) -> SocketAddr {
-    let Address::Tcp(address) = listener.address() else { panic!("it is no port") };
-    *address
+    let Address::Tcp(place) = listener.address() else { panic!("it is no port") };
+    place.parse().unwrap()
 }
 
 /// Both ends of a connection over TCP.
 fn pair(longest: usize) -> (Connection, Connection) {
     let listener = Listener::options().key(key("k")).longest(longest).listen(any_port()).unwrap();
     let address = listener.address().clone();
-    let client = std::thread::spawn(move || Client::options().key(key("k")).connect(address).unwrap());
+    let options = Client::options().key(key("k")).longest(longest);
+    let client = std::thread::spawn(move || options.connect(address).unwrap());
     (listener.accept().unwrap(), client.join().unwrap())
 }
 
@@ -74,8 +77,11 @@ fn keys_decide_over_tcp_and_nobody_comes_in_without() {
             let wrong =
                 scope.spawn(|| Client::options().key(key("wrong")).connect(address.clone()).unwrap_err());
             let refused = listener.accept().unwrap_err();
-            assert!(matches!(refused, ConnectionError::Refused { .. }), "{refused}");
-            assert!(matches!(wrong.join().unwrap(), ConnectionError::Refused { .. }));
+            // Both are told why.
+            for refused in [refused, wrong.join().unwrap()] {
+                let ConnectionError::Refused { reason, .. } = refused else { panic!("{refused}") };
+                assert_eq!(reason, "wrong key");
+            }
             let right = scope
                 .spawn(|| Client::options().key(key("right")).connect(address.clone()).unwrap().recv::<u8>());
             listener.accept().unwrap().send(&5u8).unwrap();
@@ -91,7 +97,7 @@ fn a_listener_survives_whatever_strangers_say() {
         let listener = options.listen(any_port()).unwrap();
         let port = port_of(&listener);
         for words in
-            [&b""[..], b"GET / HTTP/1.1\r\n\r\n", &[0xff; 500], &[0; 81], b"procshare-conn1\0\x01short"]
+            [&b""[..], b"GET / HTTP/1.1\r\n\r\n", &[0xff; 500], &[0; 81], b"\0\0\0\x20\x96\xa9procshare\x01"]
         {
             let mut stranger = TcpStream::connect(port).unwrap();
             stranger.write_all(words).unwrap();
@@ -134,12 +140,31 @@ fn a_client_survives_a_listener_that_is_none() {
     });
 }
 
+fn frame(content: &[u8]) -> Vec<u8> {
+    [&(content.len() as u32).to_be_bytes()[..], content].concat()
+}
+
+fn next_frame(stream: &mut UnixStream) -> Vec<u8> {
+    let mut len = [0; 4];
+    stream.read_exact(&mut len).unwrap();
+    let mut content = vec![0; u32::from_be_bytes(len) as usize];
+    stream.read_exact(&mut content).unwrap();
+    content
+}
+
 /// Makes the first words of a client by hand, without a key, as anybody can.
 fn handmade(path: &std::path::Path) -> UnixStream {
     let mut stream = UnixStream::connect(path).unwrap();
-    let mut hello = [0; 49];
-    stream.read_exact(&mut hello).unwrap();
-    stream.write_all(&[&hello[..], &[0; 32]].concat()).unwrap();
+    let greeting = [
+        &b"\x96\xb2procshare messages\x01\xa4peer\xc4\x20"[..],
+        &[7; 32], // a nonce, which nobody will use
+        b"\x00\xce\x01\x00\x00\x00",
+    ];
+    stream.write_all(&frame(&greeting.concat())).unwrap();
+    assert!(next_frame(&mut stream).starts_with(b"\x96\xb2procshare messages\x01\xa4peer"));
+    stream.write_all(&frame(b"\x91\xc4\x00")).unwrap();
+    // Read to the end: who leaves without having read resets the connection.
+    assert_eq!(next_frame(&mut stream), b"\x91\xc4\x00");
     stream
 }
 
@@ -150,22 +175,21 @@ fn frames_that_lie_cost_their_sender_only() {
         let listener = Listener::options().longest(1000).listen(path.as_path()).unwrap();
         let visit = |bytes: Vec<u8>| {
             let path = path.clone();
-            let visitor = std::thread::spawn(move || {
-                let mut stream = handmade(&path);
-                stream.write_all(&bytes).unwrap();
-                // The verdict: who leaves without having read it resets the connection.
-                stream.read_exact(&mut [0; 33]).unwrap();
-            });
+            let visitor = std::thread::spawn(move || handmade(&path).write_all(&bytes).unwrap());
             let mut connection = listener.accept().unwrap();
             visitor.join().unwrap();
             (connection.recv_bytes(), connection.recv_bytes())
         };
-        let (huge, then) = visit([&u32::MAX.to_le_bytes()[..], b"little"].concat());
-        assert!(matches!(huge, Err(ConnectionError::TooLong { len: 0xffff_ffff, limit: 1000 })), "{huge:?}");
-        assert!(matches!(then, Err(ConnectionError::Closed)));
-        let (cut, _) = visit([&100u32.to_le_bytes()[..], b"half"].concat());
+        let (huge, then) = visit([&u32::MAX.to_be_bytes()[..], b"little"].concat());
+        for huge in [huge, then] {
+            assert!(
+                matches!(huge, Err(ConnectionError::TooLong { len: 0xffff_ffff, limit: 1000 })),
+                "{huge:?}"
+            );
+        }
+        let (cut, _) = visit([&100u32.to_be_bytes()[..], b"half"].concat());
         assert!(matches!(cut, Err(ConnectionError::Closed)), "{cut:?}");
-        let (whole, then) = visit([&4u32.to_le_bytes()[..], b"full", &[3, 0]].concat());
+        let (whole, then) = visit([&frame(b"full")[..], &[0, 0]].concat());
         assert_eq!(whole.unwrap(), b"full");
         assert!(matches!(then, Err(ConnectionError::Closed)));
     });
@@ -196,7 +220,7 @@ fn a_timeout_in_the_middle_of_a_message_loses_nothing() {
         let mut connection = listener.accept().unwrap();
         let mut visitor = visitor.join().unwrap();
         let soon = Duration::from_millis(5);
-        for piece in [&[4, 0][..], &[0, 0], b"fu", b"ll"] {
+        for piece in [&[0, 0][..], &[0, 4], b"fu", b"ll"] {
             assert!(matches!(connection.recv_bytes_timeout(soon), Err(ConnectionError::TimedOut)));
             visitor.write_all(piece).unwrap();
         }
@@ -214,10 +238,21 @@ fn waiting_for_nobody_ends_in_time() {
         assert!(before.elapsed() >= Duration::from_millis(30));
         assert!(matches!(listener.accept_timeout(Duration::ZERO), Err(ConnectionError::TimedOut)));
         // Somebody who does not read: the sender is not held up for ever.
-        let (mut one, _other) = pair(100_000_000);
-        let stuck = one.send_bytes_timeout(&vec![0; 50_000_000], Duration::from_millis(50));
-        assert!(matches!(stuck, Err(ConnectionError::TimedOut)), "{stuck:?}");
-        assert!(matches!(one.send_bytes(b"x"), Err(ConnectionError::Closed)));
+        let (mut one, mut other) = pair(100_000_000);
+        let long: Vec<u8> = (0..50_000_000u32).map(|i| i as u8).collect();
+        let soon = Duration::from_millis(50);
+        let stuck = one.send_bytes_timeout(&long, soon);
+        assert!(matches!(stuck, Err(ConnectionError::UnderWay)), "{stuck:?}");
+        assert!(!one.is_flushed());
+        // Nothing of the next one goes before the rest of this one.
+        assert!(matches!(one.send_bytes_timeout(b"x", soon), Err(ConnectionError::TimedOut)));
+        assert!(matches!(one.try_send_bytes(b"x"), Err(ConnectionError::WouldBlock)));
+        let receiver = std::thread::spawn(move || (other.recv_bytes().unwrap(), other.recv_bytes().unwrap()));
+        one.flush().unwrap();
+        assert!(one.is_flushed());
+        one.send_bytes(b"y").unwrap();
+        let (first, second) = receiver.join().unwrap();
+        assert!(first == long && second == b"y");
     });
 }
 
@@ -226,17 +261,129 @@ fn a_path_is_taken_over_from_the_dead_only() {
     let path = path("taken");
     limited(|| {
         let first = Listener::bind(path.as_path()).unwrap();
-        assert!(matches!(Listener::bind(path.as_path()), Err(ConnectionError::Io { .. })));
+        assert!(matches!(Listener::bind(path.as_path()), Err(ConnectionError::AddressInUse { .. })));
         // As a killed listener leaves it.
         std::fs::hard_link(&path, path.with_extension("kept")).unwrap();
         drop(first);
         std::fs::rename(path.with_extension("kept"), &path).unwrap();
         let second = Listener::bind(path.as_path()).unwrap();
         drop(second);
-        assert!(!path.exists());
+        assert!(!path.exists() && !path.with_extension("lock").exists());
         std::fs::write(&path, "no socket").unwrap();
         assert!(Listener::bind(path.as_path()).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "no socket");
         std::fs::remove_file(&path).unwrap();
     });
+}
+
+#[test]
+fn every_call_has_a_form_that_does_not_wait() {
+    let path = path("forms");
+    limited(|| {
+        let listener = Listener::bind(path.as_path()).unwrap();
+        assert!(matches!(listener.try_accept(), Err(ConnectionError::WouldBlock)));
+        assert!(matches!(listener.try_incoming(), Err(ConnectionError::WouldBlock)));
+        let brief = Duration::from_millis(5);
+        assert!(matches!(listener.incoming_timeout(brief), Err(ConnectionError::TimedOut)));
+        let client = std::thread::spawn(move || Client::connect(path).unwrap());
+        let mut one = listener.accept().unwrap();
+        let mut other = client.join().unwrap();
+        assert!(one.peer().starts_with("user "), "{}", one.peer());
+        assert!(matches!(one.try_recv_bytes(), Err(ConnectionError::WouldBlock)));
+        assert!(matches!(one.try_recv::<u8>(), Err(ConnectionError::WouldBlock)));
+        assert!(matches!(one.recv_timeout::<u8>(brief), Err(ConnectionError::TimedOut)));
+        assert!(!one.poll(brief).unwrap() && !one.poll(Duration::ZERO).unwrap());
+        other.try_send(&7u8).unwrap();
+        other.send_timeout(&8u8, brief).unwrap();
+        other.try_send_bytes(b"nine").unwrap();
+        other.send_bytes(b"ten").unwrap();
+        assert!(other.is_flushed());
+        assert!(one.poll(Duration::from_secs(9)).unwrap());
+        assert_eq!(one.try_recv::<u8>().unwrap(), 7);
+        assert_eq!(one.recv_timeout::<u8>(brief).unwrap(), 8);
+        let short = one.recv_bytes_into(&mut [0; 3]).unwrap_err();
+        let ConnectionError::BufferTooShort { message, room: 3 } = short else { panic!("{short}") };
+        assert_eq!(message, b"nine");
+        let mut room = [0; 5];
+        assert_eq!(one.recv_bytes_into(&mut room).unwrap(), 3);
+        assert_eq!(&room, b"ten\0\0");
+        drop(other);
+        // The end counts as something to receive, and goes on to.
+        assert!(one.poll(Duration::from_secs(9)).unwrap() && one.poll(Duration::ZERO).unwrap());
+        assert!(matches!(one.try_recv_bytes(), Err(ConnectionError::Closed)));
+        assert!(matches!(one.recv::<u8>(), Err(ConnectionError::Closed)));
+    });
+}
+
+/// Whether a descriptor is readable now.
+fn is_readable(of: &impl AsRawFd) -> bool {
+    let mut poll = libc::pollfd { fd: of.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, for the length of the call.
+    unsafe { libc::poll(&mut poll, 1, 0) == 1 }
+}
+
+#[test]
+fn descriptors_tell_of_messages_and_visitors_one_by_one() {
+    let path = path("polled");
+    limited(|| {
+        let listener = Listener::bind(path.as_path()).unwrap();
+        assert!(!is_readable(&listener));
+        let there = path.clone();
+        let client = std::thread::spawn(move || Client::connect(there).unwrap());
+        while !is_readable(&listener) {
+            std::thread::yield_now();
+        }
+        let mut one = listener.try_accept().unwrap();
+        let mut other = client.join().unwrap();
+        assert!(!is_readable(&one));
+        (0..3u8).for_each(|i| other.send_bytes(&vec![i; usize::from(i) * 1000]).unwrap());
+        for i in 0..3u8 {
+            assert!(is_readable(&one), "what lies behind a message is not taken with it");
+            assert_eq!(one.try_recv_bytes().unwrap(), vec![i; usize::from(i) * 1000]);
+        }
+        assert!(!is_readable(&one));
+        drop(other);
+        assert!(is_readable(&one), "the end");
+    });
+}
+
+#[test]
+fn the_other_ends_limit_is_known_before_anything_is_sent() {
+    let path = path("limits");
+    limited(|| {
+        let listener = Listener::options().longest(10).listen(path.as_path()).unwrap();
+        let client = std::thread::spawn(move || Client::options().longest(1000).connect(path).unwrap());
+        let mut small = listener.accept().unwrap();
+        let mut large = client.join().unwrap();
+        let error = large.send_bytes(&[0; 11]).unwrap_err();
+        assert!(matches!(error, ConnectionError::TooLong { len: 11, limit: 10 }), "{error}");
+        // And it goes on.
+        large.send_bytes(&[1; 10]).unwrap();
+        assert_eq!(small.recv_bytes().unwrap(), [1; 10]);
+        small.send_bytes(&[2; 1000]).unwrap();
+        assert_eq!(large.recv_bytes().unwrap(), [2; 1000]);
+    });
+}
+
+#[test]
+fn what_a_forked_child_drops_stays_its_parents() {
+    let path = path("forked");
+    limited(|| {
+        let listener = Listener::bind(path.as_path()).unwrap();
+        // SAFETY: the child drops the listener and ends without anything else.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            drop(listener);
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(0) };
+        }
+        let mut status = 0;
+        // SAFETY: the status is written to a live local.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        let there = path.clone();
+        let client = std::thread::spawn(move || Client::connect(there).unwrap());
+        listener.accept().unwrap().send(&1u8).unwrap();
+        assert_eq!(client.join().unwrap().recv::<u8>().unwrap(), 1);
+    });
+    assert!(!path.exists());
 }

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use super::hello::{self, Welcome};
 use super::reference::{Reference, References};
-use super::stream::Stream;
-use crate::manager::address::Address;
-use crate::manager::auth::Key;
 use crate::manager::error::{ManagerError, ManagerResult};
 use crate::manager::wire::frame::{self, Frames};
 use crate::manager::wire::message::{Reply, Request};
+use crate::net::{Address, Key};
+use crate::sys::sockets::{Shut, Stream};
+use crate::time::Deadline;
 
 /// The longest frame that is taken from a server: a reply is little longer than what somebody sent.
 const LONGEST: usize = 1 << 30;
@@ -129,7 +129,7 @@ impl Link {
         }
         if let Err(error) = self.write(&bytes) {
             // What the server said last is worth more than the failure of our write: the reader will find it.
-            self.stream.shut();
+            self.stream.shut(Shut::Both);
             tracing::debug!(address = %self.address, %error, "a call could not be sent");
         }
         Ok(ids)
@@ -148,7 +148,7 @@ impl Link {
 
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.stream.write_all(bytes)
+        self.stream.send_all(bytes, Deadline::Never)
     }
 
     /// Waits for the reply to a request.
@@ -216,7 +216,7 @@ impl Link {
                     return Ok(());
                 }
             }
-            match self.stream.read(&mut chunk) {
+            match self.stream.recv(&mut chunk, Deadline::Never) {
                 Ok(0) => return Err("the server closed the connection".into()),
                 Ok(len) => frames.push(&chunk[..len]),
                 Err(error) => return Err(error.to_string()),

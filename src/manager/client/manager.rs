@@ -8,10 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::call::{self, Call, Draft, Target, read};
 use super::link::Link;
 use super::reference::Reference;
-use crate::manager::address::Address;
-use crate::manager::auth::Key;
 use crate::manager::error::ManagerResult;
 use crate::manager::proxy::Object;
+use crate::net::{Address, Key};
 
 /// A connection to a manager's server; clones share it, threads use it at once.
 ///

@@ -5,7 +5,6 @@ mod hello;
 pub(crate) mod link;
 pub(crate) mod manager;
 mod reference;
-mod stream;
 
 pub use call::{Call, Pending};
 pub use manager::{Connector, Manager, ObjectInfo, Stats};

@@ -1,23 +1,21 @@
 //! One client's connection: bytes in, bytes out, and how far it has been let in.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 
 use super::Limits;
-use super::listener::Stream;
-use crate::manager::auth::{self, Key, Role};
 use crate::manager::store::Fault;
-use crate::manager::wire::frame::{self, BadLength, Frames};
-use crate::manager::wire::message::{
-    BadGreeting, Greeting, LONGEST_GREETING, Method, Reply, VERSION, read_proof, write_proof,
-};
+use crate::manager::wire::frame::{self, Frames};
+use crate::manager::wire::message::Reply;
+use crate::net::greeting::LONGEST_GREETING;
+use crate::net::handshake::{Door, Doubt, Terms};
+use crate::sys::sockets::Stream;
+use crate::time::Deadline;
 
 /// How far a client has been let in.
 pub(super) enum Phase {
-    /// Nothing has come.
-    Stranger,
-    /// Its greeting has come, ours has gone.
-    Greeted { client_hello: Vec<u8>, server_hello: Vec<u8> },
+    /// It shows who it is.
+    Outside(Door),
     /// It calls.
     Inside,
     /// It is being thrown out: what it sends is not looked at.
@@ -64,7 +62,7 @@ impl Connection {
         Connection {
             stream,
             who,
-            phase: Phase::Stranger,
+            phase: Phase::Outside(Door::default()),
             frames: Frames::default(),
             process: None,
             ended: false,
@@ -99,33 +97,28 @@ impl Connection {
     /// Reads what is there, at most one chunk.
     pub(super) fn receive(&mut self, now: u64) -> std::io::Result<Arrived> {
         let mut chunk = [0; CHUNK];
-        loop {
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return Ok(Arrived::End),
-                Ok(len) => {
-                    self.heard = now;
-                    if !self.is_leaving() {
-                        self.frames.push(&chunk[..len]);
-                    }
-                    return Ok(Arrived::Some);
+        match self.stream.recv(&mut chunk, Deadline::Now) {
+            Ok(0) => Ok(Arrived::End),
+            Ok(len) => {
+                self.heard = now;
+                if !self.is_leaving() {
+                    self.frames.push(&chunk[..len]);
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.readable = false;
-                    return Ok(Arrived::Nothing);
-                }
-                Err(error) => return Err(error),
+                Ok(Arrived::Some)
             }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(Arrived::Nothing)
+            }
+            Err(error) => Err(error),
         }
     }
 
     /// Sends what can be sent; whether nothing is left.
     pub(super) fn flush(&mut self) -> std::io::Result<bool> {
         while self.sent < self.out.len() {
-            match self.stream.write(&self.out[self.sent..]) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            match self.stream.send(&self.out[self.sent..], Deadline::Now) {
                 Ok(len) => self.sent += len,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     // What has been sent is forgotten once it is half of the buffer.
                     if self.sent * 2 > self.out.len() {
@@ -161,66 +154,14 @@ impl Connection {
     }
 
     /// Takes one frame of somebody who is not inside.
-    pub(super) fn let_in(
-        &mut self,
-        content: &[u8],
-        key: Option<&Key>,
-        server: u64,
-        limits: &Limits,
-    ) -> Result<(), Fault> {
-        let refused = |reason: String| Fault::new(Fault::REFUSED, reason);
-        match &self.phase {
-            Phase::Stranger => {
-                let greeting = Greeting::read(content).map_err(|bad| match bad {
-                    BadGreeting::Foreign => refused("this is a procshare manager: no greeting came".into()),
-                    BadGreeting::Version(found) => {
-                        refused(format!("this server speaks version {VERSION}, the client version {found}"))
-                    }
-                })?;
-                let method = if key.is_some() { Method::Key } else { Method::Peer };
-                match (method, greeting.method) {
-                    (Method::Key, Method::Peer) => return Err(refused("this server needs a key".into())),
-                    (Method::Peer, Method::Key) => {
-                        return Err(refused("this server has no key: connect without one".into()));
-                    }
-                    (Method::Peer, _) if !self.stream.is_own_user() => {
-                        return Err(refused(format!("{} is not the user this server runs as", self.who)));
-                    }
-                    _ => {}
-                }
-                let nonce = nonce().map_err(|error| refused(format!("no random numbers: {error}")))?;
-                let mut server_hello = Vec::new();
-                Greeting { method, nonce, server, longest: limits.frame as u64 }.write(&mut server_hello);
-                frame::write(&mut self.out, |out| out.extend_from_slice(&server_hello));
-                self.phase = Phase::Greeted { client_hello: content.to_vec(), server_hello };
-                Ok(())
-            }
-            Phase::Greeted { client_hello, server_hello } => {
-                let found = read_proof(content).map_err(|bad| refused(format!("no proof came: {bad}")))?;
-                let ours = match key {
-                    None => Vec::new(),
-                    Some(key) if auth::is_proof(key, Role::Client, client_hello, server_hello, found) => {
-                        auth::proof(key, Role::Server, client_hello, server_hello).to_vec()
-                    }
-                    Some(_) => return Err(refused("wrong key".into())),
-                };
-                frame::write(&mut self.out, |out| write_proof(out, &ours));
-                self.phase = Phase::Inside;
-                Ok(())
-            }
-            Phase::Inside | Phase::Leaving => Ok(()),
+    pub(super) fn let_in(&mut self, content: &[u8], terms: &Terms<'_>) -> Result<(), Fault> {
+        let Phase::Outside(door) = &mut self.phase else { return Ok(()) };
+        let step = door.hear(terms, &self.stream, content);
+        let step = step.map_err(|Doubt(reason)| Fault::new(Fault::REFUSED, reason))?;
+        frame::write(&mut self.out, |out| out.extend_from_slice(&step.say));
+        if step.inside.is_some() {
+            self.phase = Phase::Inside;
         }
+        Ok(())
     }
-}
-
-/// Random bytes that nobody has seen.
-pub(crate) fn nonce<const N: usize>() -> Result<[u8; N], getrandom::Error> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// What a frame of a length that is not taken means.
-pub(super) fn bad_length(BadLength { announced }: BadLength, most: usize) -> Fault {
-    Fault::new(Fault::PROTOCOL, format!("a frame of {announced} bytes: 1 to {most} are taken"))
 }

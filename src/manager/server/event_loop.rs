@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,14 @@ use mio::{Events, Interest, Poll, Token};
 use tracing::{debug, info, warn};
 
 use super::Limits;
-use super::connection::{Arrived, Connection, bad_length};
+use super::connection::{Arrived, Connection};
 use super::handle::Shared;
-use super::listener::Listener;
-use crate::manager::auth::Key;
 use crate::manager::store::{ClientId, Departure, Fault, Store};
+use crate::manager::wire::PROTOCOL;
 use crate::manager::wire::message::{Reply, Request};
+use crate::net::handshake::Terms;
+use crate::net::{Address, Key};
+use crate::sys::sockets::{Listener, Shut};
 
 /// The waker's token; the listeners' follow, then the clients'.
 pub(super) const WAKER: Token = Token(0);
@@ -32,7 +34,7 @@ const FAREWELL: u64 = 1_000_000_000;
 
 pub(super) struct EventLoop {
     pub(super) poll: Poll,
-    pub(super) listeners: Vec<Listener>,
+    pub(super) listeners: Vec<(Listener, Address)>,
     pub(super) key: Option<Key>,
     pub(super) limits: Limits,
     pub(super) server: u64,
@@ -59,7 +61,7 @@ const LOOK: u64 = 100_000_000;
 impl EventLoop {
     pub(super) fn new(
         poll: Poll,
-        listeners: Vec<Listener>,
+        listeners: Vec<(Listener, Address)>,
         (key, limits, server): (Option<Key>, Limits, u64),
         store: Store,
         shared: std::sync::Arc<Shared>,
@@ -166,7 +168,7 @@ impl EventLoop {
 
     fn accept(&mut self, at: usize) {
         loop {
-            let (mut stream, who) = match self.listeners[at].accept() {
+            let stream = match self.listeners[at].0.accept() {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // One client's failure, or too many open files: the others go on, and the next event tries again.
@@ -179,9 +181,11 @@ impl EventLoop {
                     continue;
                 }
             };
-            let (client, now) = (self.next, self.now());
+            let (client, now, who) = (self.next, self.now(), stream.peer());
             self.next += 1;
-            if let Err(error) = stream.register(self.poll.registry(), Token(client as usize)) {
+            let (token, fd) = (Token(client as usize), stream.as_fd().as_raw_fd());
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            if let Err(error) = self.poll.registry().register(&mut SourceFd(&fd), token, interest) {
                 warn!(%error, %who, "a client could not be watched");
                 continue;
             }
@@ -193,7 +197,7 @@ impl EventLoop {
                 connection.throw_out(&Fault::new(Fault::LIMIT, message), now);
                 // Told as far as it goes at once: nothing is kept of it.
                 let _ = connection.flush();
-                connection.stream.end();
+                connection.stream.shut(Shut::Sending);
                 continue;
             }
             connection.process = connection.stream.peer_end().filter(|process| {
@@ -253,10 +257,12 @@ impl EventLoop {
             }
             Ok(Some(content)) => {
                 self.dirty.insert(client);
-                connection.let_in(content, self.key.as_ref(), self.server, &self.limits).map(|()| true)
+                let (key, longest) = (self.key.as_ref(), self.limits.frame as u64);
+                let terms = Terms { protocol: PROTOCOL, key, number: self.server, longest };
+                connection.let_in(content, &terms).map(|()| true)
             }
             Ok(None) => Ok(false),
-            Err(bad) => Err(bad_length(bad, longest)),
+            Err(bad) => Err(Fault::new(Fault::PROTOCOL, bad.told(longest))),
         };
         let Some(connection) = self.connections.get_mut(&client) else { return taken };
         connection.frames = frames;
@@ -308,7 +314,7 @@ impl EventLoop {
     fn send(&mut self, client: ClientId, now: u64) {
         let Some(connection) = self.connections.get_mut(&client) else { return };
         match connection.flush() {
-            Ok(true) if connection.is_leaving() => connection.stream.end(),
+            Ok(true) if connection.is_leaving() => connection.stream.shut(Shut::Sending),
             Ok(_) => {}
             Err(error) => return self.close(client, now, &error.to_string()),
         }
@@ -383,7 +389,7 @@ impl EventLoop {
         for connection in self.connections.values_mut() {
             connection.throw_out(&fault, now);
             let _ = connection.flush();
-            connection.stream.end();
+            connection.stream.shut(Shut::Sending);
         }
     }
 }

@@ -4,23 +4,24 @@ mod connection;
 mod event_loop;
 mod handle;
 mod limits;
-mod listener;
 
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-pub(crate) use connection::nonce;
 pub use handle::ServerHandle;
 pub use limits::Limits;
-use mio::{Poll, Token, Waker};
+use mio::unix::SourceFd;
+use mio::{Interest, Poll, Token, Waker};
 
 use self::event_loop::{EventLoop, WAKER};
 use self::handle::Shared;
-use self::listener::Listener;
-use super::address::Address;
-use super::auth::Key;
 use super::error::{ManagerError, ManagerResult};
 use super::store::{Bounds, CallArguments, CallError, Managed, Store, Types};
+use crate::net::auth::nonce;
+use crate::net::{Address, Key};
+use crate::sys::sockets::Listener;
 
 /// What a result may be longer than a frame, so that what came in one frame can go in one.
 const SLACK: usize = 256;
@@ -76,7 +77,7 @@ impl Server {
 
     /// Where it listens; of TCP with the port that the system chose.
     pub fn addresses(&self) -> Vec<Address> {
-        self.event_loop.listeners.iter().map(Listener::address).collect()
+        self.event_loop.listeners.iter().map(|(_, address)| address.clone()).collect()
     }
 
     /// What stops it.
@@ -146,16 +147,17 @@ impl ServerBuilder {
     ///
     /// [`ManagerError::AddressInUse`], [`ManagerError::KeyNeeded`] for TCP without a key, [`ManagerError::Io`].
     pub fn bind(self) -> ManagerResult<Server> {
-        let open = |address: &&Address| matches!(address, Address::Tcp(_)) && self.key.is_none();
+        let open = |address: &&Address| address.is_open() && self.key.is_none();
         if let Some(address) = self.addresses.iter().find(open) {
             return Err(ManagerError::KeyNeeded { address: address.to_string() });
         }
         let failed = |source| ManagerError::Io { action: "prepare", address: "the server".into(), source };
         let poll = Poll::new().map_err(failed)?;
-        let mut listeners: Vec<Listener> =
-            self.addresses.iter().map(Listener::bind).collect::<ManagerResult<_>>()?;
-        for (at, listener) in listeners.iter_mut().enumerate() {
-            listener.register(poll.registry(), Token(at + 1)).map_err(failed)?;
+        let listeners: Vec<_> = self.addresses.iter().map(listen).collect::<ManagerResult<_>>()?;
+        for (at, (listener, _)) in listeners.iter().enumerate() {
+            let fd = listener.as_fd().as_raw_fd();
+            let token = Token(at + 1);
+            poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE).map_err(failed)?;
         }
         let shared = Shared {
             stop: AtomicBool::new(false),
@@ -170,13 +172,19 @@ impl ServerBuilder {
             waiters: self.limits.waiting,
             objects: self.limits.objects,
         };
-        let server = nonce::<8>()
-            .map(u64::from_be_bytes)
-            .map_err(|error| failed(std::io::Error::other(error.to_string())))?;
+        let server = nonce::<8>().map(u64::from_be_bytes).map_err(failed)?;
         let store = Store::new(bounds, self.types);
         let settings = (self.key, self.limits, server);
         let mut event_loop = EventLoop::new(poll, listeners, settings, store, Arc::new(shared));
         event_loop.ends_on_request = self.ends_on_request;
         Ok(Server { event_loop })
     }
+}
+
+/// Listens at an address; also gives the real one.
+fn listen(address: &Address) -> ManagerResult<(Listener, Address)> {
+    address.listen().map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ManagerError::AddressInUse { address: address.to_string() },
+        _ => ManagerError::Io { action: "listen at", address: address.to_string(), source },
+    })
 }

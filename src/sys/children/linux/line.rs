@@ -3,15 +3,16 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::Duration;
 
 use super::super::{Greeting, Input};
-use super::sentinel::{Sentinel, poll};
-use super::{check, retry};
+use super::sentinel::Sentinel;
+use crate::sys::calls::{check, poll, retry};
+use crate::sys::sockets::peer;
 use crate::time::Deadline;
 
 /// What a line begins with.
@@ -78,31 +79,13 @@ impl Line {
         let fd = check(unsafe { libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 3) }).ok()?;
         // SAFETY: (S1) the descriptor is new and nobody else's.
         let line = Line(unsafe { UnixStream::from_raw_fd(fd) });
-        let (parent, user) = line.peer().ok()?;
-        // SAFETY: (S1) geteuid has no precondition.
-        if user != unsafe { libc::geteuid() } {
+        let starter = peer::credentials(line.0.as_fd()).ok()?;
+        if starter.uid != peer::own_uid() {
             return None;
         }
         let mut fds = line.take_descriptors().ok()?.into_iter().map(File::from);
         let paper = Paper(fds.next()?);
-        Some((line, paper, fds.next(), parent))
-    }
-
-    /// Process and user id of who made the other end.
-    fn peer(&self) -> io::Result<(u32, u32)> {
-        let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
-        let mut len = size_of::<libc::ucred>() as libc::socklen_t;
-        // SAFETY: (S1) the kernel writes at most `len` bytes into `found`, and the new length into `len`.
-        check(unsafe {
-            libc::getsockopt(
-                self.0.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_PEERCRED,
-                (&raw mut found).cast(),
-                &mut len,
-            )
-        })?;
-        Ok((found.pid as u32, found.uid))
+        Some((line, paper, fds.next(), starter.pid as u32))
     }
 
     /// Sends the mark, the paper and the standard input.
@@ -129,7 +112,7 @@ impl Line {
             std::ptr::copy_nonoverlapping(fds.as_ptr().cast(), libc::CMSG_DATA(header), bytes);
         }
         // SAFETY: (S1) all that `message` points to lives for the call.
-        retry(|| unsafe { libc::sendmsg(self.0.as_raw_fd(), &message, libc::MSG_NOSIGNAL) as libc::c_int })?;
+        retry(|| unsafe { libc::sendmsg(self.0.as_raw_fd(), &message, libc::MSG_NOSIGNAL) })?;
         Ok(())
     }
 
@@ -140,9 +123,7 @@ impl Line {
         let mut room = Room([0; 64]);
         let mut message = room.message(&mut part);
         // SAFETY: (S1) all that `message` points to lives for the call and is as long as it says.
-        retry(|| unsafe {
-            libc::recvmsg(self.0.as_raw_fd(), &mut message, libc::MSG_CMSG_CLOEXEC) as libc::c_int
-        })?;
+        retry(|| unsafe { libc::recvmsg(self.0.as_raw_fd(), &mut message, libc::MSG_CMSG_CLOEXEC) })?;
         let mut found = Vec::new();
         // SAFETY: (S1) the kernel filled the control bytes: the macros walk what it wrote; each descriptor is new and taken once.
         unsafe {
@@ -185,10 +166,10 @@ impl Line {
             if deadline.is_over() {
                 return Ok(Greeting::Late);
             }
-            poll(&[self.0.as_raw_fd(), speaker.as_raw_fd()], deadline, &mut ready)?;
+            poll(&[self.0.as_fd(), speaker.as_fd()], deadline, &mut ready)?;
             if ready[1] && !ready[0] {
                 // Said before it ended, perhaps: asked once more, now that nothing can come any more.
-                poll(&[self.0.as_raw_fd()], Deadline::Now, &mut ready[..1])?;
+                poll(&[self.0.as_fd()], Deadline::Now, &mut ready[..1])?;
                 break;
             }
         }

@@ -47,18 +47,3 @@ pub(crate) fn called_as_this(command: &mut Command) {
     use std::os::unix::process::CommandExt;
     command.arg0(std::env::args_os().next().unwrap_or_default());
 }
-
-/// Turns a C return value into a result.
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
-}
-
-/// Calls until no signal interrupts.
-fn retry(mut call: impl FnMut() -> libc::c_int) -> io::Result<libc::c_int> {
-    loop {
-        match check(call()) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
-        }
-    }
-}

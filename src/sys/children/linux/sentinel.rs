@@ -6,8 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use super::super::{Ended, Request};
-use super::{check, retry};
-use crate::sys;
+use crate::sys::calls::{check, poll, retry};
 use crate::time::Deadline;
 
 /// A process that cannot be mistaken for another, with a descriptor that becomes readable when it ends.
@@ -53,14 +52,14 @@ impl Sentinel {
     /// Whether it has ended.
     pub(crate) fn has_ended(&self) -> bool {
         let mut ready = [false];
-        poll(&[self.as_raw_fd()], Deadline::Now, &mut ready).is_ok() && ready[0]
+        poll(&[self.as_fd()], Deadline::Now, &mut ready).is_ok() && ready[0]
     }
 
     /// Waits for its end; says whether it came.
     pub(crate) fn wait(&self, deadline: Deadline) -> io::Result<bool> {
         let mut ready = [false];
         loop {
-            poll(&[self.as_raw_fd()], deadline, &mut ready)?;
+            poll(&[self.as_fd()], deadline, &mut ready)?;
             if ready[0] || deadline.is_over() {
                 return Ok(ready[0]);
             }
@@ -91,7 +90,7 @@ impl Sentinel {
         let options = libc::WEXITED | libc::WNOHANG;
         // SAFETY: (S1) the kernel writes `info` only.
         let found = retry(|| unsafe {
-            libc::waitid(libc::P_PIDFD, self.as_raw_fd() as libc::id_t, &mut info, options)
+            libc::waitid(libc::P_PIDFD, self.as_raw_fd() as libc::id_t, &mut info, options) as isize
         });
         if found.is_err() {
             // Not a child any more: its status is gone, unless this kernel still tells it.
@@ -163,8 +162,8 @@ impl Bell {
 
 /// Sleeps until the bell rings or a process ends; tells which have ended.
 pub(crate) fn watch(bell: &Bell, processes: &[&Sentinel]) -> Vec<bool> {
-    let mut fds = vec![bell.clapper.as_raw_fd()];
-    fds.extend(processes.iter().map(|process| process.as_raw_fd()));
+    let mut fds = vec![bell.clapper.as_fd()];
+    fds.extend(processes.iter().map(|process| process.as_fd()));
     let mut ready = vec![false; fds.len()];
     if poll(&fds, Deadline::Never, &mut ready).is_err() {
         // No memory for the call: looked at again in a while, one by one.
@@ -175,29 +174,4 @@ pub(crate) fn watch(bell: &Bell, processes: &[&Sentinel]) -> Vec<bool> {
         bell.silence();
     }
     ready
-}
-
-/// Sleeps until one of `fds` is readable (or broken) or the deadline has come; may return early.
-pub(super) fn poll(fds: &[RawFd], deadline: Deadline, ready: &mut [bool]) -> io::Result<()> {
-    let mut polled: Vec<libc::pollfd> =
-        fds.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
-    let rest_ms = match deadline {
-        Deadline::Now => 0,
-        // Rounded up: waking early would spin.
-        Deadline::At(ns) => {
-            ns.saturating_sub(sys::monotonic_ns()).div_ceil(1_000_000).min(i32::MAX as u64) as libc::c_int
-        }
-        Deadline::Never => -1,
-    };
-    // SAFETY: (S1) the kernel writes into `polled` only, whose length is passed along.
-    match check(unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, rest_ms) }) {
-        Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-        Err(_) => ready.fill(false),
-        Ok(_) => {
-            for (ready, polled) in ready.iter_mut().zip(&polled) {
-                *ready = polled.revents != 0;
-            }
-        }
-    }
-    Ok(())
 }

@@ -3,16 +3,45 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use crate::sys::calls::check;
+
 /// The user id of this process.
-pub(crate) fn own_uid() -> u32 {
+pub(in crate::sys) fn own_uid() -> u32 {
     // SAFETY: (S1) takes no pointers and cannot fail.
     unsafe { libc::geteuid() }
 }
 
 /// The user id of the process at the other end of a Unix socket, as it was when it connected.
-#[cfg(target_os = "linux")]
-pub(crate) fn peer_uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(credentials(socket)?.uid)
+}
+
+/// The user id of the process at the other end of a Unix socket, as it was when it connected.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let (mut uid, mut gid) = (0, 0);
+    // SAFETY: (S1) both pointers lead to live locals.
+    check(unsafe { libc::getpeereid(socket.as_raw_fd(), &raw mut uid, &raw mut gid) })?;
+    Ok(uid)
+}
+
+/// Process, user and group of who made the other end of a Unix socket.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(in crate::sys) fn credentials(socket: BorrowedFd<'_>) -> io::Result<libc::ucred> {
+    let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: (S1) the kernel writes at most `len` bytes into `found`, and the new length into `len`.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut found).cast(),
+            &raw mut len,
+        )
+    })?;
+    Ok(found)
 }
 
 /// A descriptor of the process that made the other end of a Unix socket, which `poll` finds readable when that has ended; `None`
@@ -20,7 +49,7 @@ pub(crate) fn peer_uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
 ///
 /// The end of the connection does not tell: a forked child may keep it open.
 #[cfg(target_os = "linux")]
-pub(crate) fn peer_end(socket: BorrowedFd<'_>) -> Option<OwnedFd> {
+pub(super) fn end(socket: BorrowedFd<'_>) -> Option<OwnedFd> {
     use std::os::fd::FromRawFd;
     /// Since Linux 6.5; not in every C library's headers.
     const SO_PEERPIDFD: libc::c_int = 77;
@@ -50,38 +79,12 @@ pub(crate) fn peer_end(socket: BorrowedFd<'_>) -> Option<OwnedFd> {
 
 /// A descriptor of the process at the other end: this system has none.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn peer_end(_socket: BorrowedFd<'_>) -> Option<OwnedFd> {
+pub(super) fn end(_socket: BorrowedFd<'_>) -> Option<OwnedFd> {
     None
 }
 
-#[cfg(target_os = "linux")]
-fn credentials(socket: BorrowedFd<'_>) -> io::Result<libc::ucred> {
-    let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: (S1) both pointers lead to live locals, and `len` is the first one's size.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut found).cast(),
-            &raw mut len,
-        )
-    };
-    if result == 0 { Ok(found) } else { Err(io::Error::last_os_error()) }
-}
-
-/// The user id of the process at the other end of a Unix socket, as it was when it connected.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn peer_uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
-    let (mut uid, mut gid) = (0, 0);
-    // SAFETY: (S1) both pointers lead to live locals.
-    let result = unsafe { libc::getpeereid(socket.as_raw_fd(), &raw mut uid, &raw mut gid) };
-    if result == 0 { Ok(uid) } else { Err(io::Error::last_os_error()) }
-}
-
 /// Lets a TCP connection fail about 10 s after the other machine has vanished, also while nothing is sent.
-pub(crate) fn keep_alive(socket: BorrowedFd<'_>) -> io::Result<()> {
+pub(super) fn keep_alive(socket: BorrowedFd<'_>) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
     #[cfg(target_os = "linux")]
     {
@@ -93,21 +96,15 @@ pub(crate) fn keep_alive(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn set(
+/// Sets an option whose value is a number.
+pub(super) fn set(
     socket: BorrowedFd<'_>,
     level: libc::c_int,
     option: libc::c_int,
     value: libc::c_int,
 ) -> io::Result<()> {
+    let len = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: (S1) the pointer leads to a live local of the length that is stated.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            option,
-            (&raw const value).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), len) })?;
+    Ok(())
 }

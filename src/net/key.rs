@@ -1,21 +1,11 @@
-//! Who may come in: a proof that both ends know a key, without any input or output.
-//!
-//! Each end sends a greeting with a fresh nonce, then proves by HMAC-SHA-256 that it knows the key. The proof covers its
-//! own role and both greetings to the last byte: a proof cannot be sent back (the role differs), used again (the nonces
-//! differ), or made to count for another version or method (they stand in the greetings).
+//! A secret that both ends know.
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
-use subtle::ConstantTimeEq;
-
-/// How many bytes a proof has.
-pub(crate) const PROOF: usize = 32;
+use crate::sys::sockets::{Exposure, exposure};
 
 /// How long a key is at least: shorter ones can be guessed.
 const SHORTEST: usize = 16;
@@ -23,7 +13,14 @@ const SHORTEST: usize = 16;
 /// How long a key is at most.
 const LONGEST: usize = 4096;
 
-/// A secret that server and clients share.
+/// A secret that both ends of a connection know.
+///
+/// ```
+/// use procshare::process::Key;
+///
+/// assert!(Key::new(*b"32 bytes that nobody can guess..").is_ok());
+/// assert!(Key::new(*b"short").is_err(), "a key that can be guessed protects nothing");
+/// ```
 #[derive(Clone)]
 pub struct Key(Vec<u8>);
 
@@ -48,6 +45,14 @@ pub enum KeyError {
         path: String,
         /// Its permission bits.
         mode: u32,
+    },
+    /// The file belongs to somebody else, who can read and change it.
+    #[error("the key file {path} belongs to user {owner}: chown it, and make a new key")]
+    Foreign {
+        /// The file.
+        path: String,
+        /// Its owner's user id.
+        owner: u32,
     },
     /// No such environment variable.
     #[error("the environment variable {name} is not set: put the key in it, or use a key file")]
@@ -75,20 +80,22 @@ impl Key {
         Key::checked(bytes.into(), "the program")
     }
 
-    /// A key from a file that only its owner can read; white space at its end does not count.
+    /// A key from a file that only this user can read; white space at its end does not count.
     ///
     /// # Errors
     ///
-    /// [`KeyError::Exposed`] if group or others have any right on the file; [`KeyError::Length`]; [`KeyError::Io`].
+    /// [`KeyError::Exposed`] if group or others have any right on the file; [`KeyError::Foreign`] if it belongs to another user (other
+    /// than the superuser); [`KeyError::Length`]; [`KeyError::Io`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, KeyError> {
         let path = path.as_ref();
         let name = || path.display().to_string();
         let failed = |source| KeyError::Io { path: name(), source };
         let mut file = File::open(path).map_err(failed)?;
         // The opened file is asked, not its name: nobody can exchange it in between.
-        let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(KeyError::Exposed { path: name(), mode });
+        match exposure(&file).map_err(failed)? {
+            Some(Exposure::Mode(mode)) => return Err(KeyError::Exposed { path: name(), mode }),
+            Some(Exposure::Owner(owner)) => return Err(KeyError::Foreign { path: name(), owner }),
+            None => {}
         }
         let mut bytes = Vec::new();
         file.by_ref().take(LONGEST as u64 + 2).read_to_end(&mut bytes).map_err(failed)?;
@@ -101,9 +108,13 @@ impl Key {
     ///
     /// [`KeyError::NotSet`], [`KeyError::Length`].
     pub fn from_env(name: &str) -> Result<Self, KeyError> {
-        use std::os::unix::ffi::OsStringExt;
         let value = std::env::var_os(name).ok_or_else(|| KeyError::NotSet { name: name.into() })?;
-        Key::checked(value.into_vec(), name)
+        Key::checked(value.into_encoded_bytes(), name)
+    }
+
+    /// The secret itself, for proofs.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
     }
 
     fn checked(bytes: Vec<u8>, origin: &str) -> Result<Self, KeyError> {
@@ -121,91 +132,17 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Whose proof it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    Client,
-    Server,
-}
-
-/// The proof that `role` knows the key, for these two greetings.
-pub(crate) fn proof(key: &Key, role: Role, client_hello: &[u8], server_hello: &[u8]) -> [u8; PROOF] {
-    mac(key, role, client_hello, server_hello).finalize().into_bytes().into()
-}
-
-/// Whether `found` is the proof of `role`, in a time that does not depend on how far it is right.
-pub(crate) fn is_proof(
-    key: &Key,
-    role: Role,
-    client_hello: &[u8],
-    server_hello: &[u8],
-    found: &[u8],
-) -> bool {
-    proof(key, role, client_hello, server_hello).ct_eq(found).into()
-}
-
-fn mac(key: &Key, role: Role, client_hello: &[u8], server_hello: &[u8]) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key.0).expect("HMAC takes keys of every length");
-    mac.update(match role {
-        Role::Client => b"procshare client proof\0",
-        Role::Server => b"procshare server proof\0",
-    });
-    for greeting in [client_hello, server_hello] {
-        // With lengths, so that no two pairs of greetings are the same bytes.
-        mac.update(&(greeting.len() as u64).to_be_bytes());
-        mac.update(greeting);
-    }
-    mac
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
-    fn key(byte: u8) -> Key {
-        Key::new(vec![byte; 32]).unwrap()
-    }
-
-    #[test]
-    fn the_right_proof_is_taken() {
-        let made = proof(&key(1), Role::Client, b"c", b"s");
-        assert!(is_proof(&key(1), Role::Client, b"c", b"s", &made));
-    }
-
-    #[test]
-    fn every_other_proof_is_refused() {
-        let made = proof(&key(1), Role::Client, b"c", b"s");
-        assert!(!is_proof(&key(2), Role::Client, b"c", b"s", &made), "another key");
-        assert!(!is_proof(&key(1), Role::Server, b"c", b"s", &made), "reflected");
-        assert!(!is_proof(&key(1), Role::Client, b"c", b"S", &made), "replayed to another nonce");
-        assert!(!is_proof(&key(1), Role::Client, b"C", b"s", &made), "another greeting of the client");
-        assert!(!is_proof(&key(1), Role::Client, b"cs", b"", &made), "bytes moved between greetings");
-        assert!(!is_proof(&key(1), Role::Client, b"c", b"s", b""), "none");
-        for at in 0..PROOF {
-            let mut changed = made;
-            changed[at] ^= 1;
-            assert!(!is_proof(&key(1), Role::Client, b"c", b"s", &changed), "byte {at}");
-            assert!(!is_proof(&key(1), Role::Client, b"c", b"s", &made[..at]), "cut at {at}");
-        }
-    }
-
-    /// The example in docs/protocol.md.
-    #[test]
-    fn the_documented_vector() {
-        let key = Key::new(*b"0123456789abcdef").unwrap();
-        let found: String =
-            proof(&key, Role::Client, b"hello", b"world").iter().map(|byte| format!("{byte:02x}")).collect();
-        let page = include_str!("../../docs/protocol.md");
-        assert!(page.contains(&found), "docs/protocol.md does not have {found}");
-    }
-
     #[test]
     fn weak_keys_are_refused() {
         assert!(matches!(Key::new([0; 15]), Err(KeyError::Length { found: 15, .. })));
         assert!(matches!(Key::new([0; 4097]), Err(KeyError::Length { found: 4097, .. })));
-        assert!(!format!("{:?}", key(b'k')).contains("kk"));
+        assert!(!format!("{:?}", Key::new([b'k'; 32]).unwrap()).contains("kk"));
         assert!(matches!(Key::from_env("PROCSHARE_NO_SUCH_VARIABLE"), Err(KeyError::NotSet { .. })));
     }
 
@@ -220,6 +157,11 @@ mod tests {
                 Err(KeyError::Exposed { mode: found, .. }) => assert!(!good && found == mode),
                 Err(other) => panic!("{mode:o}: {other}"),
             }
+        }
+        // Only the superuser can give files away; nobody else can be handed one.
+        if std::os::unix::fs::chown(&path, Some(12345), None).is_ok() {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            assert!(matches!(Key::from_file(&path), Err(KeyError::Foreign { owner: 12345, .. })));
         }
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(Key::from_file(&path), Err(KeyError::Io { .. })));

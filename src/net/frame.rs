@@ -1,0 +1,187 @@
+//! Frames: a length of four bytes, most significant first, and that many bytes.
+
+use std::io;
+
+/// The bytes in front of a frame's content.
+pub(crate) const PREFIX: usize = 4;
+
+/// A frame that announces more than is allowed, or nothing at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BadLength {
+    pub(crate) announced: u32,
+}
+
+impl BadLength {
+    /// In words, with what would have been taken.
+    pub(crate) fn told(self, most: usize) -> String {
+        format!("a frame of {} bytes: 1 to {most} are taken", self.announced)
+    }
+}
+
+/// Bytes as they come, cut into frames.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    buffer: Vec<u8>,
+    /// Where the first byte lies that has not been given out.
+    start: usize,
+    /// Whether a frame may have no content.
+    may_be_empty: bool,
+}
+
+/// What is known of the next frame: its length once that has come.
+struct Wanted {
+    missing: usize,
+    len: usize,
+}
+
+impl Frames {
+    /// From now on frames without content are frames, too.
+    pub(crate) fn allow_empty(&mut self) {
+        self.may_be_empty = true;
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        // What has been given out is forgotten once it is half of the buffer: each byte is moved once on average.
+        if self.start > 0 && self.start * 2 >= self.buffer.len() {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+            // Peers that once sent a large frame do not keep its memory.
+            if self.buffer.is_empty() && self.buffer.capacity() > 1 << 20 {
+                self.buffer = Vec::new();
+            }
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole frame, if it is there and no longer than `most`.
+    pub(crate) fn next(&mut self, most: usize) -> Result<Option<&[u8]>, BadLength> {
+        let len = match self.wanted(most)? {
+            Wanted { missing: 0, len } => len,
+            _ => return Ok(None),
+        };
+        let start = self.start + PREFIX;
+        self.start = start + len;
+        Ok(Some(&self.buffer[start..start + len]))
+    }
+
+    /// How many bytes are missing of the next frame (first of its length, then of its content); 0 if it is there.
+    ///
+    /// Who reads no more than that leaves the rest to the system, where a descriptor tells of it.
+    pub(crate) fn missing(&self, most: usize) -> Result<usize, BadLength> {
+        Ok(self.wanted(most)?.missing)
+    }
+
+    fn wanted(&self, most: usize) -> Result<Wanted, BadLength> {
+        let rest = &self.buffer[self.start..];
+        let Some((prefix, content)) = rest.split_first_chunk::<PREFIX>() else {
+            return Ok(Wanted { missing: PREFIX - rest.len(), len: 0 });
+        };
+        let announced = u32::from_be_bytes(*prefix);
+        let len = announced as usize;
+        if (len == 0 && !self.may_be_empty) || len > most {
+            return Err(BadLength { announced });
+        }
+        Ok(Wanted { missing: len.saturating_sub(content.len()), len })
+    }
+
+    /// Lets `read` fill in at most `most` further bytes, and says how many it did.
+    pub(crate) fn fill(
+        &mut self,
+        most: usize,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.push(&[]);
+        let before = self.buffer.len();
+        self.buffer.resize(before + most, 0);
+        let read = read(&mut self.buffer[before..]);
+        self.buffer.truncate(before + *read.as_ref().unwrap_or(&0));
+        read
+    }
+
+    /// How many bytes are here.
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+
+    /// Keeps no more memory than that, if nothing is here.
+    pub(crate) fn shrink(&mut self, most: usize) {
+        if !self.is_inside() && self.buffer.capacity() > most {
+            self.buffer = Vec::new();
+            self.start = 0;
+        }
+    }
+
+    /// Whether a frame has begun and not ended.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.start < self.buffer.len()
+    }
+}
+
+/// Writes a frame whose content is written by `write`.
+pub(crate) fn write(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend([0; PREFIX]);
+    write(out);
+    let len = (out.len() - start - PREFIX) as u32;
+    out[start..start + PREFIX].copy_from_slice(&len.to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_out_however_the_bytes_come_in() {
+        let mut bytes = Vec::new();
+        for len in [1usize, 2, 300, 70_000, 5] {
+            write(&mut bytes, |out| out.extend(vec![len as u8; len]));
+        }
+        for step in [1, 3, 7, 1000, bytes.len()] {
+            let (mut frames, mut lens) = (Frames::default(), Vec::new());
+            for part in bytes.chunks(step) {
+                frames.push(part);
+                while let Some(frame) = frames.next(100_000).unwrap() {
+                    assert!(frame.iter().all(|&byte| byte == frame.len() as u8));
+                    lens.push(frame.len());
+                }
+            }
+            assert_eq!(lens, [1, 2, 300, 70_000, 5]);
+            assert!(!frames.is_inside());
+        }
+    }
+
+    #[test]
+    fn lengths_are_judged_before_the_bytes_come() {
+        let mut frames = Frames::default();
+        frames.push(&[0, 0, 1, 1]);
+        assert_eq!(frames.next(256), Err(BadLength { announced: 257 }));
+        let mut empty = Frames::default();
+        empty.push(&[0; 4]);
+        assert_eq!(empty.next(256), Err(BadLength { announced: 0 }));
+        empty.allow_empty();
+        assert_eq!(empty.next(256), Ok(Some(&[][..])));
+        assert_eq!(empty.next(256), Ok(None));
+    }
+
+    #[test]
+    fn what_is_missing_is_all_that_is_read() {
+        let mut bytes = Vec::new();
+        for content in [&b"one"[..], b"", b"another one"] {
+            write(&mut bytes, |out| out.extend_from_slice(content));
+        }
+        let (mut frames, mut rest, mut found) = (Frames::default(), &bytes[..], Vec::new());
+        frames.allow_empty();
+        while !rest.is_empty() {
+            let before = rest.len();
+            while let missing @ 1.. = frames.missing(100).unwrap() {
+                // In small pieces, as they may come.
+                frames.fill(missing.min(2), |room| io::Read::read(&mut rest, room)).unwrap();
+            }
+            found.push(frames.next(100).unwrap().unwrap().to_vec());
+            assert_eq!(before - rest.len(), PREFIX + found.last().unwrap().len());
+        }
+        assert_eq!(found, [&b"one"[..], b"", b"another one"]);
+        let failed = frames.fill(50, |_| Err(io::ErrorKind::TimedOut.into()));
+        assert!(failed.is_err() && !frames.is_inside());
+    }
+}
