@@ -38,7 +38,8 @@ pub(super) fn work_at_the_line(index: usize, plan: LinePlan) -> Result<(), Failu
 #[cfg(unix)]
 #[procshare::task]
 pub(super) fn work_by_proxy(seat: usize, address: String) -> Result<(), Failure> {
-    let worked = address.parse().and_then(|address| super::proxy::work(seat, &address));
+    let work = || super::proxy::work(seat, &address.parse()?);
+    let worked = work();
     worked.map_err(|error| Failure::new(error.to_string()))
 }
 
