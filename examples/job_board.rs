@@ -1,11 +1,12 @@
-//! Jobs that exactly one worker takes, in transactions over a list and two dicts; one worker is killed meanwhile. Run with `--features manager`.
+//! Jobs that exactly one worker takes, in transactions; one worker is killed: `cargo run --example job_board --features manager`
 
-use procshare::manager::{Address, Dict, List, Manager, ManagerResult};
-use procshare::process::{Process, current_process};
+use procshare::manager::{Dict, Event, List, Manager};
+use procshare::process::{Failure, Process, current_process};
 
 /// Takes jobs until there are none: each is on the board, or in the hands of one worker, or done.
-fn take_and_do(address: &Address) -> ManagerResult<u32> {
-    let manager = Manager::connect(address)?;
+#[procshare::task]
+fn worker(address: String) -> Result<u32, Failure> {
+    let manager = Manager::connect(&address.parse()?)?;
     let board = List::<String>::open(&manager, "board")?;
     let hands = Dict::<String, String>::open(&manager, "hands")?;
     let done = Dict::<String, String>::open(&manager, "done")?;
@@ -22,6 +23,7 @@ fn take_and_do(address: &Address) -> ManagerResult<u32> {
         })?;
         let Some(job) = job else { return Ok(count) };
         if me == "unlucky" {
+            Event::open_or_create(&manager, "stuck")?.set()?;
             std::thread::park(); // until it is killed, with a job in its hands
         }
         manager.transaction(|plan| {
@@ -32,12 +34,6 @@ fn take_and_do(address: &Address) -> ManagerResult<u32> {
     }
 }
 
-#[procshare::task]
-fn worker(address: String) -> Result<u32, String> {
-    let work = || take_and_do(&address.parse()?);
-    work().map_err(|error| error.to_string())
-}
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let manager = Manager::start()?;
     let address = manager.address().to_string();
@@ -46,11 +42,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let done = Dict::<String, String>::create(&manager, "done")?;
     board.extend(&(0..300).map(|number| format!("job {number}")).collect::<Vec<_>>())?;
     let unlucky = Process::builder().name("unlucky").start::<worker>((address.as_str(),))?;
-    while hands.is_empty()? {}
+    Event::open_or_create(&manager, "stuck")?.wait()?;
     unlucky.kill()?;
     for (job, owner) in hands.snapshot()? {
         println!("{owner} was killed with {job} in its hands: back on the board");
-        board.push(&job)?;
+        manager.transaction(|plan| {
+            plan.write(hands.calls().remove(&job)?)?;
+            plan.write(board.calls().push(&job)?)
+        })?;
     }
     let start = |_| Process::start::<worker>((address.as_str(),));
     for worker in (0..3).map(start).collect::<Result<Vec<_>, _>>()? {

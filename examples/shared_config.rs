@@ -2,21 +2,18 @@
 //!
 //! `cargo run --example shared_config --features manager`
 
-use procshare::manager::{Address, Event, Manager, Namespace};
-use procshare::process::Process;
+use procshare::manager::{Event, Manager, Namespace};
+use procshare::process::{Failure, Process};
 
 #[procshare::task]
-fn worker(address: String, number: u32) -> String {
-    let work = || -> procshare::Result<String> {
-        let manager = Manager::connect(&address.parse::<Address>()?)?;
-        let config = Namespace::open(&manager, "config")?;
-        let changed = Event::open(&manager, "changed")?;
-        config.add("workers", &1)?; // one step on the server: no worker is forgotten
-        changed.wait()?;
-        let hosts: Vec<String> = config.get("hosts")?.unwrap_or_default();
-        Ok(format!("worker {number} uses {}", hosts.join(" and ")))
-    };
-    work().unwrap_or_else(|error| error.to_string())
+fn worker(address: String, number: u32) -> Result<String, Failure> {
+    let manager = Manager::connect(&address.parse()?)?;
+    let config = Namespace::open(&manager, "config")?;
+    let changed = Event::open(&manager, "changed")?;
+    config.add("workers", &1)?; // one step on the server: no worker is forgotten
+    changed.wait()?;
+    let hosts: Vec<String> = config.get("hosts")?.unwrap_or_default();
+    Ok(format!("worker {number} uses {}", hosts.join(" and ")))
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.set("hosts", &["red", "blue"])?;
     changed.set()?;
     for worker in workers {
-        println!("{}", worker.join()?);
+        println!("{}", worker.join()??);
     }
     println!("{} workers took part", config.get::<u32>("workers")?.unwrap_or(0));
     Ok(())

@@ -177,3 +177,8 @@ pub use sync::{Taken, Waitable, try_wait_any, wait_any, wait_any_timeout};
 #[doc(hidden)]
 pub use sys::simulation;
 pub use sys::{ReadyFd, Trust, backend};
+
+/// The programs of the README compile, all of them where there is a manager.
+#[cfg(all(doctest, feature = "manager", unix))]
+#[doc = include_str!("../README.md")]
+struct Readme;
