@@ -8,6 +8,8 @@
 //! cargo test --release --test kill -- --ignored --test-threads=2 --nocapture
 //! ```
 //!
+//! `PROCSHARE_KILL_POINTS` (default 4000) is how many deaths one mode of a scenario is sampled to at most, `PROCSHARE_SEED` which.
+//!
 //! Each scenario is a function that returns a [`Scenario`](procshare_harness::Scenario); [`kill_tests!`] makes the tests.
 #![cfg(all(
     target_os = "linux",

@@ -232,10 +232,11 @@ pub(crate) fn at_every_event<C>(scenario: &Scenario<'_, C>, together: Together) 
 
 /// Kills after every instruction, and at thousands of pairs or chains of events and instructions.
 pub(crate) fn at_every_instruction<C>(scenario: &Scenario<'_, C>, together: Together) {
+    let (points, seed) = (setting("PROCSHARE_KILL_POINTS", 4_000), setting("PROCSHARE_SEED", 1));
     watchdog(LONG, || {
-        scenario.full(&Limits::new().max_points(4_000)).assert_clean();
+        scenario.full(&Limits::new().seed(seed as u64).max_points(points)).assert_clean();
         for grain in [Grain::Event, Grain::Instruction] {
-            let limits = Limits::new().grain(grain).max_points(2_500);
+            let limits = Limits::new().seed(seed as u64).grain(grain).max_points(points * 5 / 8);
             match together {
                 Together::Alone => {}
                 Together::Pair => drop(scenario.pair(&limits).assert_clean()),
@@ -243,6 +244,11 @@ pub(crate) fn at_every_instruction<C>(scenario: &Scenario<'_, C>, together: Toge
             }
         }
     });
+}
+
+/// A number from the environment, if it is there.
+fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// Makes the tests of scenarios: `name: how the victims die together`.

@@ -16,6 +16,8 @@ pub(crate) struct Size {
 
 /// For every test run.
 pub(crate) const SHORT: Size = Size { kills: 120, at_most: Duration::from_millis(1_500) };
+/// For every test run, where there are several of a kind.
+pub(crate) const BRIEF: Size = Size { kills: 60, at_most: Duration::from_millis(800) };
 /// For the long run.
 pub(crate) const LONG: Size = Size { kills: 4_000, at_most: Duration::from_secs(1_200) };
 
@@ -93,12 +95,18 @@ pub(crate) fn dawdle(seat: &mut Seat<'_>, steps: u64) {
 /// Makes the short and the long test of a storm.
 macro_rules! storm_tests {
     ($rages:ident) => {
-        storm_tests!($rages, a_short_storm, a_long_storm);
+        $crate::support::storm_tests!($rages, crate::support::SHORT);
+    };
+    ($rages:ident, $size:expr) => {
+        $crate::support::storm_tests!($rages, a_short_storm, a_long_storm, $size);
     };
     ($rages:ident, $short:ident, $long:ident) => {
+        $crate::support::storm_tests!($rages, $short, $long, crate::support::SHORT);
+    };
+    ($rages:ident, $short:ident, $long:ident, $size:expr) => {
         #[test]
         fn $short() {
-            $rages(crate::support::SHORT);
+            $rages($size);
         }
 
         #[test]

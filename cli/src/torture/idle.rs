@@ -26,7 +26,7 @@ pub(super) const SLEEPERS: usize = PROCESSES * THREADS;
 pub(super) fn measure(entry: &Entry, arena: &Arena) -> Result<Option<f64>> {
     let space = arena.space(&format!("{}-idle", entry.name))?;
     let subject = (entry.set)(&space, SLEEPERS + 1)?;
-    if !subject.waits() {
+    if !subject.sleeps() {
         return Ok(None);
     }
     let board = Board::new(&space, PROCESSES + 1)?;

@@ -1,6 +1,6 @@
 //! What can be tortured: one small face for every kind of object.
 
-use procshare::{Error, LockError, Space};
+use procshare::{BytesQueue, Error, Lock, LockError, PosixLock, Queue, Space};
 
 use super::actor::Actor;
 use super::board::{Board, Cell};
@@ -72,6 +72,11 @@ pub(super) trait Subject: Send + Sync {
         true
     }
 
+    /// Whether those sleep who are made to wait.
+    fn sleeps(&self) -> bool {
+        self.waits()
+    }
+
     /// Whether contenders may fork.
     fn forks(&self) -> bool {
         true
@@ -131,7 +136,8 @@ const fn entry<S: Stage + 'static>(name: &'static str) -> Entry {
 
 /// Everything that can be tortured.
 pub(super) const CATALOGUE: &[Entry] = &[
-    entry::<subjects::LockSubject>("Lock"),
+    entry::<subjects::LockSubject<Lock>>("Lock"),
+    entry::<subjects::LockSubject<PosixLock>>("PosixLock"),
     entry::<subjects::LockArraySubject>("LockArray"),
     entry::<subjects::RLockSubject>("RLock"),
     entry::<subjects::RwLockSubject>("RwLock"),
@@ -145,8 +151,11 @@ pub(super) const CATALOGUE: &[Entry] = &[
     entry::<subjects::ValueSubject>("Value"),
     entry::<subjects::AtomicValueSubject>("AtomicValue"),
     entry::<subjects::ArraySubject>("Array"),
-    entry::<subjects::QueueSubject>("Queue"),
+    entry::<subjects::QueueSubject<Queue<subjects::Item>>>("Queue"),
+    entry::<subjects::QueueSubject<BytesQueue>>("BytesQueue"),
+    entry::<subjects::SpscSubject>("SpscQueue"),
     entry::<subjects::JoinableSubject>("JoinableQueue"),
+    entry::<subjects::PipeSubject>("Pipe"),
     entry::<subjects::BroadcastSubject>("Broadcast"),
 ];
 

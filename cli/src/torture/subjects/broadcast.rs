@@ -30,13 +30,14 @@ impl News {
     }
 }
 
-/// One that outruns the slow, and one that waits for them.
+/// One that outruns the slow, one that waits for them, and one of which only the holder of a probe is a subscriber.
 pub(in crate::torture) struct BroadcastSubject {
     free: Broadcast<News>,
     waiting: Broadcast<News>,
+    held_up: Broadcast<News>,
 }
 
-type Plan = (Handle<Broadcast<News>>, Handle<Broadcast<News>>);
+type Plan = (Handle<Broadcast<News>>, Handle<Broadcast<News>>, Handle<Broadcast<News>>);
 
 /// A subscriber, and the last number that it had from each publisher.
 type Reader = (Subscriber<News>, HashMap<u64, u64>);
@@ -55,12 +56,13 @@ impl Stage for BroadcastSubject {
         Ok(BroadcastSubject {
             free: make(init)?,
             waiting: make(init.wait_for_subscribers(4 * contenders + 4))?,
+            held_up: make(init.wait_for_subscribers(2))?,
         })
     }
 
     fn attach(plan: &str) -> anyhow::Result<Self> {
-        let (free, waiting): Plan = serde_json::from_str(plan)?;
-        Ok(BroadcastSubject { free: free.attach()?, waiting: waiting.attach()? })
+        let (free, waiting, held_up): Plan = serde_json::from_str(plan)?;
+        Ok(BroadcastSubject { free: free.attach()?, waiting: waiting.attach()?, held_up: held_up.attach()? })
     }
 }
 
@@ -75,6 +77,18 @@ impl BroadcastSubject {
             Err(PutError::Full(_) | PutError::TimedOut(_)) => Err(Stop::Again),
             Err(error) => Err(Error::from(error).into()),
         }
+    }
+
+    /// A probe: the others publish, and wait for the holder, who does not receive.
+    fn probe(&self, actor: &mut Actor) -> Turn {
+        let publish = |number| self.held_up.publish(News::new(0, number)).map_err(Error::from);
+        if actor.is_holder() {
+            let _reader = self.held_up.subscribe()?;
+            (0..CAPACITY as u64).try_for_each(publish)?;
+            return actor.inside();
+        }
+        publish(CAPACITY as u64)?;
+        actor.granted()
     }
 
     /// Receives what there is; leaves now and then.
@@ -117,10 +131,13 @@ fn look(found: &News, last: &mut HashMap<u64, u64>) -> Turn {
 
 impl Subject for BroadcastSubject {
     fn plan(&self) -> serde_json::Result<String> {
-        serde_json::to_string(&(&self.free, &self.waiting))
+        serde_json::to_string(&(&self.free, &self.waiting, &self.held_up))
     }
 
     fn turn(&self, actor: &mut Actor) -> Turn {
+        if actor.is_probe() {
+            return self.probe(actor);
+        }
         match actor.choose(4) {
             0 => self.publish(actor, &self.free),
             1 => self.publish(actor, &self.waiting),
@@ -141,11 +158,6 @@ impl Subject for BroadcastSubject {
             }
         }
         Ok(())
-    }
-
-    /// Contenders wait for each other's reading, never for one of them.
-    fn waits(&self) -> bool {
-        false
     }
 
     /// A forked child would have a seat at which nobody reads.

@@ -2,27 +2,16 @@
 
 use procshare::bytemuck::{Pod, Zeroable};
 use procshare::{
-    AtomicArray, Error, GetError, Handle, JoinableInit, JoinableQueue, Lifetime, Plain, PutError, Space, Task,
+    AtomicArray, Error, Handle, JoinableInit, JoinableQueue, Lifetime, Plain, PutError, Space, Task,
 };
 
-use super::ledger;
+use super::line::{was_got, was_put};
+use super::tickets::Tickets;
 use crate::torture::actor::Actor;
 use crate::torture::board::Board;
 use crate::torture::subject::{Calm, Stage, Stop, Subject, Turn, broken};
 
 const CAPACITY: usize = 16;
-/// The most tasks between two checks.
-const TICKETS: u64 = 200_000;
-
-/// The ledger: the next ticket, the first since the last check, then what became of each since.
-const NEXT: usize = 0;
-const FIRST: usize = 1;
-const STATES: usize = 2;
-
-/// `put` has returned.
-const PUT: u64 = 1;
-/// Somebody has done the work.
-const DONE: u64 = 2;
 
 /// A task; the second field tells whether it is whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable, Plain)]
@@ -43,7 +32,7 @@ impl Work {
 /// A queue of tasks, and what became of them.
 pub(in crate::torture) struct JoinableSubject {
     jobs: JoinableQueue<Work>,
-    ledger: AtomicArray<u64>,
+    tickets: Tickets,
 }
 
 type Plan = (Handle<JoinableQueue<Work>>, Handle<AtomicArray<u64>>);
@@ -52,46 +41,24 @@ impl Stage for JoinableSubject {
     fn set(space: &Space, _contenders: usize) -> procshare::Result<Self> {
         let init = JoinableInit::new(CAPACITY);
         let jobs = JoinableQueue::builder().space(space).lifetime(Lifetime::Scoped).anonymous(init)?;
-        Ok(JoinableSubject { jobs, ledger: ledger(space, STATES + TICKETS as usize)? })
+        Ok(JoinableSubject { jobs, tickets: Tickets::new(space)? })
     }
 
     fn attach(plan: &str) -> anyhow::Result<Self> {
-        let (jobs, ledger): Plan = serde_json::from_str(plan)?;
-        Ok(JoinableSubject { jobs: jobs.attach()?, ledger: ledger.attach()? })
-    }
-}
-
-fn taken<'a>(result: Result<Task<'a, Work>, GetError>) -> Turn<Task<'a, Work>> {
-    match result {
-        Ok(task) => Ok(task),
-        Err(GetError::Empty | GetError::TimedOut) => Err(Stop::Again),
-        Err(error) => Err(Error::from(error).into()),
+        let (jobs, tickets): Plan = serde_json::from_str(plan)?;
+        Ok(JoinableSubject { jobs: jobs.attach()?, tickets: Tickets::attach(&tickets)? })
     }
 }
 
 impl JoinableSubject {
     fn put(&self, put: impl FnOnce(Work) -> Result<(), PutError<Work>>) -> Turn {
-        let ticket = self.ledger.add(NEXT, 1)?;
-        if ticket - self.ledger.get(FIRST)? >= TICKETS {
-            // Enough until the next check.
-            return Err(Stop::Again);
-        }
-        match put(Work::new(ticket)) {
-            Ok(()) => self.mark(ticket, PUT),
-            Err(PutError::Full(_) | PutError::TimedOut(_)) => Err(Stop::Again),
-            Err(error) => Err(Error::from(error).into()),
-        }
-    }
-
-    fn mark(&self, ticket: u64, state: u64) -> Turn {
-        self.ledger.at(STATES + (ticket % TICKETS) as usize)?.fetch_or(state)?;
-        Ok(())
+        self.tickets.put(|ticket| was_put(put(Work::new(ticket))))
     }
 
     /// Does a task: the note comes first, so that who dies in between has it done once more, and never less.
     fn finish(&self, task: Task<'_, Work>) -> Turn {
         self.look(&task)?;
-        self.mark(task.ticket, DONE)?;
+        self.tickets.came(task.ticket)?;
         task.done();
         Ok(())
     }
@@ -105,9 +72,9 @@ impl JoinableSubject {
 
     fn work(&self, actor: &mut Actor) -> Turn {
         let task = if actor.is_probe() {
-            taken(self.jobs.get())?
+            was_got(self.jobs.get())?
         } else {
-            taken(self.jobs.get_timeout(actor.patience()))?
+            was_got(self.jobs.get_timeout(actor.patience()))?
         };
         actor.granted()?;
         self.look(&task)?;
@@ -129,7 +96,7 @@ impl JoinableSubject {
 
 impl Subject for JoinableSubject {
     fn plan(&self) -> serde_json::Result<String> {
-        serde_json::to_string(&(&self.jobs, &self.ledger))
+        serde_json::to_string(&(&self.jobs, self.tickets.handle()))
     }
 
     fn turn(&self, actor: &mut Actor) -> Turn {
@@ -146,7 +113,7 @@ impl Subject for JoinableSubject {
             0 | 1 => self.put(|work| self.jobs.put_timeout(work, patience)),
             2 => self.put(|work| self.jobs.try_put(work)),
             3 => {
-                let task = taken(self.jobs.try_get())?;
+                let task = was_got(self.jobs.try_get())?;
                 actor.inside()?;
                 task.give_back();
                 Ok(())
@@ -161,14 +128,10 @@ impl Subject for JoinableSubject {
 
     fn check(&self, _calm: &Calm<'_>) -> Turn {
         self.drain()?;
-        let (first, next) = (self.ledger.get(FIRST)?, self.ledger.get(NEXT)?);
-        for ticket in first..next.min(first + TICKETS) {
-            if self.ledger.swap(STATES + (ticket % TICKETS) as usize, 0)? == PUT {
-                broken!("task {ticket} was put and never done");
-            }
+        match self.tickets.settle()? {
+            0 => Ok(()),
+            lost => broken!("{lost} tasks were put and never done"),
         }
-        self.ledger.set(FIRST, next)?;
-        Ok(())
     }
 
     fn prepare(&self, _board: &Board) -> Turn {

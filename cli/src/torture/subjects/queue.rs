@@ -1,148 +1,63 @@
-//! `Queue`: what was put arrives once and in order, and what a consumer holds when it dies goes to another one.
+//! `Queue` and `BytesQueue`: what was put arrives once and in order, and what a consumer holds when it dies goes to another one.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use procshare::bytemuck::{Pod, Zeroable};
-use procshare::{AtomicArray, Error, GetError, Handle, Lifetime, Plain, PutError, Queue, Space};
+use procshare::{AtomicArray, Handle, Space};
 
-use super::ledger;
+use super::Wait;
+use super::line::{Line, MOST, Tag};
+use super::tickets::Tickets;
 use crate::torture::actor::Actor;
 use crate::torture::board::Board;
 use crate::torture::subject::{Calm, Stage, Stop, Subject, Turn, broken};
 
-const CAPACITY: usize = 16;
-/// The most items of a batch.
-const MOST: usize = 3;
-/// The most items between two checks.
-const TICKETS: u64 = 200_000;
-
-/// The ledger: the next ticket, the first since the last check, then what became of each since.
-const NEXT: usize = 0;
-const FIRST: usize = 1;
-const STATES: usize = 2;
-
-/// `put` has returned.
-const PUT: u64 = 1;
-/// A consumer has it for good.
-const GOT: u64 = 2;
-
-/// An item; the last field tells whether it is whole.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable, Plain)]
-#[bytemuck(crate = "procshare::bytemuck")]
-#[plain(name = "procshare.torture.item")]
-#[repr(C)]
-pub(in crate::torture) struct Item {
-    ticket: u64,
-    producer: u64,
-    filling: [u64; 5],
-    check: u64,
-}
-
-impl Item {
-    fn new(ticket: u64, producer: u64) -> Self {
-        Item { ticket, producer, filling: [ticket ^ producer; 5], check: ticket.wrapping_mul(producer | 1) }
-    }
-}
-
 /// A queue whose order counts, and one whose items are read in place.
-pub(in crate::torture) struct QueueSubject {
-    order: Queue<Item>,
-    work: Queue<Item>,
-    ledger: AtomicArray<u64>,
+pub(in crate::torture) struct QueueSubject<L> {
+    order: L,
+    work: L,
+    tickets: Tickets,
 }
-
-type Plan = (Handle<Queue<Item>>, Handle<Queue<Item>>, Handle<AtomicArray<u64>>);
 
 thread_local! {
     /// The last ticket that this consumer had from each producer.
     static LAST: RefCell<HashMap<u64, u64>> = RefCell::default();
 }
 
-impl Stage for QueueSubject {
+impl<L: Line> Stage for QueueSubject<L> {
     fn set(space: &Space, _contenders: usize) -> procshare::Result<Self> {
-        let queue = || Queue::builder().space(space).lifetime(Lifetime::Scoped).anonymous(CAPACITY);
-        Ok(QueueSubject {
-            order: queue()?,
-            work: queue()?,
-            ledger: ledger(space, STATES + TICKETS as usize)?,
-        })
+        Ok(QueueSubject { order: L::make(space)?, work: L::make(space)?, tickets: Tickets::new(space)? })
     }
 
     fn attach(plan: &str) -> anyhow::Result<Self> {
-        let (order, work, ledger): Plan = serde_json::from_str(plan)?;
-        Ok(QueueSubject { order: order.attach()?, work: work.attach()?, ledger: ledger.attach()? })
+        let (order, work, tickets): (Handle<L>, Handle<L>, Handle<AtomicArray<u64>>) =
+            serde_json::from_str(plan)?;
+        Ok(QueueSubject { order: order.attach()?, work: work.attach()?, tickets: Tickets::attach(&tickets)? })
     }
 }
 
-/// What a `put` did.
-fn was_put<T>(result: Result<(), PutError<T>>) -> Turn {
-    match result {
-        Ok(()) => Ok(()),
-        Err(PutError::Full(_) | PutError::TimedOut(_)) => Err(Stop::Again),
-        Err(error) => Err(Error::from(error).into()),
-    }
-}
-
-/// What a `get` did.
-fn was_got<T>(result: Result<T, GetError>) -> Turn<T> {
-    match result {
-        Ok(item) => Ok(item),
-        Err(GetError::Empty | GetError::TimedOut) => Err(Stop::Again),
-        Err(error) => Err(Error::from(error).into()),
-    }
-}
-
-impl QueueSubject {
-    /// Puts an item with a ticket of its own by `put`.
-    fn put(&self, producer: u64, put: impl FnOnce(Item) -> Turn) -> Turn {
-        let ticket = self.ledger.add(NEXT, 1)?;
-        if ticket - self.ledger.get(FIRST)? >= TICKETS {
-            // Enough until the next check.
-            return Err(Stop::Again);
-        }
-        put(Item::new(ticket, producer))?;
-        self.mark(ticket, PUT)?;
-        Ok(())
-    }
-
-    fn mark(&self, ticket: u64, state: u64) -> procshare::Result<u64> {
-        self.ledger.at(STATES + (ticket % TICKETS) as usize)?.fetch_or(state)
-    }
-
-    /// Looks at an item; returns its ticket.
-    fn look(&self, item: &Item) -> Turn<u64> {
-        if *item != Item::new(item.ticket, item.producer) {
-            broken!("torn: {item:?}");
-        }
-        Ok(item.ticket)
-    }
-
-    /// Notes that an item was delivered.
-    fn deliver(&self, item: &Item) -> Turn {
-        let ticket = self.look(item)?;
-        if self.mark(ticket, GOT)? & GOT != 0 {
-            broken!("item {ticket} was delivered twice");
-        }
-        Ok(())
+impl<L: Line> QueueSubject<L> {
+    /// Puts an item with a ticket of its own.
+    fn put(&self, queue: &L, producer: u64, wait: Wait) -> Turn {
+        self.tickets.put(|ticket| queue.put(Tag { ticket, producer }, wait))
     }
 
     /// Notes that an item was delivered in order.
-    fn deliver_in_order(&self, item: &Item) -> Turn {
-        let last = LAST.with_borrow_mut(|last| last.insert(item.producer, item.ticket));
+    fn deliver_in_order(&self, tag: Tag) -> Turn {
+        let last = LAST.with_borrow_mut(|last| last.insert(tag.producer, tag.ticket));
         if let Some(last) = last
-            && last >= item.ticket
+            && last >= tag.ticket
         {
-            broken!("item {} came after item {last} of the same producer", item.ticket);
+            broken!("item {} came after item {last} of the same producer", tag.ticket);
         }
-        self.deliver(item)
+        self.tickets.came_once(tag.ticket)
     }
 
     fn get_many(&self, actor: &Actor) -> Turn {
         actor.excuse(MOST as u64)?;
-        let items = was_got(self.order.try_get_many(MOST));
-        for item in items.iter().flatten() {
-            self.deliver_in_order(item)?;
+        let items = self.order.get_many(MOST);
+        for &tag in items.iter().flatten() {
+            self.deliver_in_order(tag)?;
         }
         actor.excuse(0)?;
         items.map(drop)
@@ -151,9 +66,9 @@ impl QueueSubject {
     fn get(&self, actor: &mut Actor) -> Turn {
         // A consumer killed between the commit and its own note takes the item with it.
         actor.excuse(1)?;
-        let item = was_got(self.order.get_timeout(actor.patience()));
-        if let Ok(item) = &item {
-            self.deliver_in_order(item)?;
+        let item = self.order.get(Wait::For(actor.patience()));
+        if let Ok(tag) = item {
+            self.deliver_in_order(tag)?;
         }
         actor.excuse(0)?;
         item.map(drop)
@@ -161,57 +76,37 @@ impl QueueSubject {
 
     /// Reads in place. Delivered is what was released.
     fn peek(&self, actor: &mut Actor) -> Turn {
-        let item = was_got(if actor.is_probe() {
-            self.work.peek()
-        } else {
-            self.work.peek_timeout(actor.patience())
+        let wait = Wait::patient(actor.is_probe(), actor.patience());
+        let mut found = None;
+        self.work.peek(wait, |tag| {
+            actor.granted()?;
+            actor.inside()?;
+            found = Some(tag.ticket);
+            actor.excuse(1)
         })?;
-        actor.granted()?;
-        self.look(&item)?;
-        actor.inside()?;
-        let copy = *item;
-        actor.excuse(1)?;
-        item.release();
-        self.deliver(&copy)?;
+        if let Some(ticket) = found {
+            self.tickets.came_once(ticket)?;
+        }
         actor.excuse(0)
     }
 
     /// Puts some items in one step.
     fn put_batch(&self, actor: &mut Actor) -> Turn {
-        let producer = actor.token.to_word();
-        let mut batch = was_put_slot(self.order.reserve_many_timeout(MOST, actor.patience()))?;
-        actor.inside()?;
-        let mut tickets = Vec::new();
-        while batch.written() < batch.len() {
-            let ticket = self.ledger.add(NEXT, 1)?;
-            if ticket - self.ledger.get(FIRST)? >= TICKETS {
-                break;
-            }
-            if batch.push(Item::new(ticket, producer)).is_err() {
-                broken!("a slot of the batch is missing");
-            }
-            tickets.push(ticket);
-        }
-        batch.commit();
-        for ticket in tickets {
-            self.mark(ticket, PUT)?;
-        }
-        Ok(())
+        let (producer, wait) = (actor.token.to_word(), Wait::For(actor.patience()));
+        let tickets = self.order.put_batch(producer, wait, || actor.inside(), || self.tickets.draw())?;
+        tickets.into_iter().try_for_each(|ticket| self.tickets.was_put(ticket))
     }
 
     /// Reads some items in place. Delivered is what was released.
     fn peek_batch(&self, actor: &mut Actor) -> Turn {
-        let items = was_got(self.work.peek_many_timeout(MOST, actor.patience()))?;
-        for item in items.iter() {
-            self.look(item)?;
-        }
-        actor.inside()?;
-        let copies: Vec<Item> = items.iter().copied().collect();
-        actor.excuse(copies.len() as u64)?;
-        items.release();
-        for copy in &copies {
-            self.deliver(copy)?;
-        }
+        let wait = Wait::For(actor.patience());
+        let mut found = Vec::new();
+        self.work.peek_batch(wait, |tags| {
+            actor.inside()?;
+            found.extend(tags.iter().map(|tag| tag.ticket));
+            actor.excuse(tags.len() as u64)
+        })?;
+        found.into_iter().try_for_each(|ticket| self.tickets.came_once(ticket))?;
         actor.excuse(0)
     }
 
@@ -220,36 +115,40 @@ impl QueueSubject {
         let producer = actor.token.to_word();
         if actor.choose(2) == 0 {
             if actor.is_holder() {
-                self.put(producer, |item| was_put(self.work.put(item)))?;
+                self.put(&self.work, producer, Wait::Ever)?;
             }
             self.peek(actor)?;
-            return self.put(producer, |item| was_put(self.work.put(item)));
+            return self.put(&self.work, producer, Wait::Ever);
         }
         actor.announce()?;
         actor.excuse(1)?;
-        let item = was_got(self.order.get())?;
+        let item = self.order.get(Wait::Ever)?;
         actor.granted()?;
-        self.deliver(&item)?;
+        self.tickets.came_once(item.ticket)?;
         actor.excuse(0)?;
-        self.put(producer, |item| was_put(self.order.put(item)))
+        self.put(&self.order, producer, Wait::Ever)
     }
 
     fn drain(&self) -> Turn {
         for queue in [&self.order, &self.work] {
-            while let Ok(item) = queue.try_get() {
-                self.deliver(&item)?;
+            loop {
+                match queue.get(Wait::Not) {
+                    Ok(tag) => self.tickets.came_once(tag.ticket)?,
+                    Err(Stop::Again) => break,
+                    Err(other) => return Err(other),
+                }
             }
-            if !queue.is_empty() {
-                broken!("drained, and not empty: {} left", queue.len());
+            if queue.left() != 0 {
+                broken!("drained, and not empty: {} left", queue.left());
             }
         }
         Ok(())
     }
 }
 
-impl Subject for QueueSubject {
+impl<L: Line> Subject for QueueSubject<L> {
     fn plan(&self) -> serde_json::Result<String> {
-        serde_json::to_string(&(&self.order, &self.work, &self.ledger))
+        serde_json::to_string(&(&self.order, &self.work, self.tickets.handle()))
     }
 
     fn turn(&self, actor: &mut Actor) -> Turn {
@@ -257,19 +156,14 @@ impl Subject for QueueSubject {
             return self.probe(actor);
         }
         let producer = actor.token.to_word();
-        let patience = actor.patience();
+        let patience = Wait::For(actor.patience());
         match actor.choose(10) {
-            0 => self.put(producer, |item| was_put(self.order.put_timeout(item, patience))),
-            1 => self.put(producer, |item| was_put(self.order.try_put(item))),
-            2 => self.put(producer, |item| was_put(self.work.put_timeout(item, patience))),
-            3 => {
-                let slot = was_put_slot(self.work.reserve_timeout(patience))?;
-                actor.inside()?;
-                self.put(producer, |item| {
-                    slot.commit(item);
-                    Ok(())
-                })
-            }
+            0 => self.put(&self.order, producer, patience),
+            1 => self.put(&self.order, producer, Wait::Not),
+            2 => self.put(&self.work, producer, patience),
+            3 => self
+                .tickets
+                .put(|ticket| self.work.put_in_place(Tag { ticket, producer }, patience, || actor.inside())),
             4 => self.get(actor),
             5 => self.get_many(actor),
             6 => self.put_batch(actor),
@@ -280,13 +174,7 @@ impl Subject for QueueSubject {
 
     fn check(&self, calm: &Calm<'_>) -> Turn {
         self.drain()?;
-        let (first, next) = (self.ledger.get(FIRST)?, self.ledger.get(NEXT)?);
-        let mut lost = 0;
-        for ticket in first..next.min(first + TICKETS) {
-            let state = self.ledger.swap(STATES + (ticket % TICKETS) as usize, 0)?;
-            lost += u64::from(state == PUT);
-        }
-        self.ledger.set(FIRST, next)?;
+        let lost = self.tickets.settle()?;
         if lost > calm.excused {
             broken!("{lost} items were put and never arrived; the dead may have had {}", calm.excused);
         }
@@ -298,17 +186,6 @@ impl Subject for QueueSubject {
     }
 
     fn aftermath(&self, variant: u64) -> Turn {
-        if variant.is_multiple_of(2) {
-            Ok(())
-        } else {
-            self.put(u64::MAX, |item| was_put(self.order.try_put(item)))
-        }
+        if variant.is_multiple_of(2) { Ok(()) } else { self.put(&self.order, u64::MAX, Wait::Not) }
     }
-}
-
-fn was_put_slot<T>(result: Result<T, PutError<()>>) -> Turn<T> {
-    result.map_err(|error| match error {
-        PutError::Full(()) | PutError::TimedOut(()) => Stop::Again,
-        error => Error::from(error).into(),
-    })
 }
