@@ -3,6 +3,7 @@
 #![cfg(any(not(feature = "heap"), feature = "portable"))]
 
 mod batches;
+mod bereft;
 mod broadcast;
 mod bytes;
 mod codec;
