@@ -35,9 +35,54 @@ impl Drop for Home {
 
 /// Bytes of a segment before its body.
 const BODY: usize = 256;
-const MUTANTS: u64 = 300;
 /// Mutants of one child: a fork each would cost more than the mutants.
-const BATCH: u64 = 100;
+const BATCH: usize = 100;
+/// Mutants of each kind in every test run.
+const SHORT: usize = 200;
+/// What the long run makes at random.
+const LONG: usize = 20_000;
+
+/// What one mutant is made by.
+#[derive(Clone, Copy, Debug)]
+enum Mutant {
+    /// Some words are changed at random.
+    Seeded(u64),
+    /// One word is set to a number at which something ends, or its half is.
+    Word { at: usize, which: usize },
+}
+
+/// Numbers at which something ends, for a word that is `old`.
+fn boundaries(old: u64, own: u64) -> [u64; 22] {
+    let low = |half: u64| old & !0xffff_ffff | half & 0xffff_ffff;
+    let high = |half: u64| old & 0xffff_ffff | half << 32;
+    [
+        0,
+        1,
+        u64::MAX,
+        u64::MAX - 1,
+        i64::MAX as u64,
+        1 << 63,
+        1 << 33,
+        1 << 32,
+        old.wrapping_add(1),
+        old.wrapping_sub(1),
+        old.wrapping_add(16),
+        old.wrapping_sub(16),
+        low(0),
+        low(u64::MAX),
+        low(1 << 31),
+        low(old.wrapping_add(1)),
+        high(0),
+        high(0xffff_ffff),
+        high(1 << 31),
+        high((old >> 32).wrapping_add(1)),
+        // Whoever lives: as a lock word names it, and as an end does.
+        own | 1 << 32,
+        low(own),
+    ]
+}
+
+const BOUNDARIES: usize = 22;
 
 /// Changes some words of the body, most often those before `words`, to numbers that positions, lengths and stamps could be.
 fn mutate(bytes: &mut [u8], words: usize, rng: &mut Rng) {
@@ -48,7 +93,7 @@ fn mutate(bytes: &mut [u8], words: usize, rng: &mut Rng) {
         let word = match rng.below(8) {
             0 => old ^ 1 << rng.below(64),
             1 => rng.next_u64(),
-            2 => [0, 1, u64::MAX, i64::MAX as u64, 1 << 63, 1 << 31, u32::MAX as u64][rng.below(7) as usize],
+            2 => boundaries(old, 1)[rng.below(BOUNDARIES as u64) as usize],
             3 => old.wrapping_add([8, 16, 0u64.wrapping_sub(16), 1 << 32, 1 << 33][rng.below(5) as usize]),
             4 => rng.below(40) * 16,
             5 => old & !(7 << 30) | rng.below(8) << 30,
@@ -59,31 +104,74 @@ fn mutate(bytes: &mut [u8], words: usize, rng: &mut Rng) {
     }
 }
 
-/// Gives mutants of the object `it` to `use_it`: every child must come back by itself. `words` bytes of the body are state rather
-/// than items.
-pub(crate) fn survives(words: usize, make: impl Fn(&Space), use_it: impl Fn(&Space)) {
-    let home = Home::new();
-    make(&home.space);
-    let path = home.path.join("it");
-    let whole = fs::read(&path).unwrap();
-    let first = std::env::var("PROCSHARE_SEED").map_or(1, |_| Rng::seed_from_env());
-    let replay = |seed: u64| {
-        let mut bytes = whole.clone();
-        mutate(&mut bytes, words, &mut Rng::new(seed));
-        // A new file: the old one may still be mapped.
-        let _ = fs::remove_file(&path);
-        fs::write(&path, bytes).unwrap();
-        use_it(&home.space);
-    };
-    for batch in 0..MUTANTS / BATCH {
-        let seeds = (batch * BATCH..(batch + 1) * BATCH).map(|number| first.wrapping_add(number));
-        if child(Duration::from_secs(30), || seeds.clone().for_each(&replay)).is_clean() {
-            continue;
+/// A kind of object whose bodies are written by somebody hostile.
+pub(crate) struct Hostile<'a> {
+    /// So many bytes of the body are state rather than items.
+    pub(crate) words: usize,
+    /// Makes the object `it`, and leaves something in it.
+    pub(crate) make: &'a dyn Fn(&Space),
+    /// Does everything that can be done to `it`, and waits for nothing without a limit.
+    pub(crate) use_it: &'a dyn Fn(&Space),
+}
+
+impl Hostile<'_> {
+    /// Gives it mutants: some at random and a sample of the words and boundaries.
+    pub(crate) fn survives(&self) {
+        let first = std::env::var("PROCSHARE_SEED").map_or(1, |_| Rng::seed_from_env());
+        let seeded = (0..SHORT as u64).map(|number| Mutant::Seeded(first.wrapping_add(number)));
+        let all = self.every_word();
+        let some = Rng::new(first).sample(all.len(), SHORT).into_iter().map(|index| all[index]);
+        self.try_all(&seeded.chain(some).collect::<Vec<_>>());
+    }
+
+    /// Gives it every word set to every boundary, and many mutants at random.
+    pub(crate) fn survives_long(&self) {
+        let first = Rng::seed_from_env();
+        println!("PROCSHARE_SEED={first}");
+        let mut mutants = self.every_word();
+        mutants.extend((0..LONG as u64).map(|number| Mutant::Seeded(first.wrapping_add(number))));
+        self.try_all(&mutants);
+    }
+
+    fn every_word(&self) -> Vec<Mutant> {
+        let words = (0..self.words).step_by(8);
+        words.flat_map(|at| (0..BOUNDARIES).map(move |which| Mutant::Word { at, which })).collect()
+    }
+
+    /// Every child must come back by itself.
+    fn try_all(&self, mutants: &[Mutant]) {
+        let home = Home::new();
+        (self.make)(&home.space);
+        let path = home.path.join("it");
+        let whole = fs::read(&path).unwrap();
+        let own = u64::from(home.space.join().unwrap().to_bits());
+        let replay = |mutant: Mutant| {
+            let mut bytes = whole.clone();
+            match mutant {
+                Mutant::Seeded(seed) => mutate(&mut bytes, self.words, &mut Rng::new(seed)),
+                Mutant::Word { at, which } => {
+                    let word = &mut bytes[BODY + at..BODY + at + 8];
+                    let old = u64::from_ne_bytes(word.as_ref().try_into().unwrap());
+                    word.copy_from_slice(&boundaries(old, own)[which].to_ne_bytes());
+                }
+            }
+            // A new file: the old one may still be mapped.
+            let _ = fs::remove_file(&path);
+            fs::write(&path, bytes).unwrap();
+            (self.use_it)(&home.space);
+        };
+        for batch in mutants.chunks(BATCH) {
+            if child(Duration::from_secs(60), || batch.iter().copied().for_each(&replay)).is_clean() {
+                continue;
+            }
+            for &mutant in batch {
+                let exit = child(Duration::from_secs(10), || replay(mutant));
+                assert!(
+                    exit.is_clean(),
+                    "{mutant:?} (PROCSHARE_SEED is that of a seeded one): the user {exit}"
+                );
+            }
+            panic!("the batch from {:?} failed as a whole only", batch[0]);
         }
-        for seed in seeds {
-            let exit = child(Duration::from_secs(5), || replay(seed));
-            assert!(exit.is_clean(), "PROCSHARE_SEED={seed}: the user {exit}");
-        }
-        panic!("batch {batch} from PROCSHARE_SEED={first} failed as a whole only");
     }
 }
