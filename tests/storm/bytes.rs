@@ -13,9 +13,10 @@ const CAPACITY: usize = 6_000;
 
 /// Who put it, the number, and as many bytes as those tell, which tell whether they are whole.
 fn item(who: u64, number: u64) -> Vec<u8> {
-    let len = if number.is_multiple_of(37) { 4_300 } else { number * 13 % 700 };
+    let len = if number.is_multiple_of(37) { 4_300 } else { 8 + number * 13 % 700 };
     let mut bytes = [who.to_ne_bytes(), number.to_ne_bytes()].concat();
-    bytes.extend((0..len).map(|at| (who * 101 + number.rotate_left(5) + at) as u8));
+    let mixed = (number.rotate_left(29) ^ who).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bytes.extend((0..len).map(|at| (mixed >> (at % 8 * 8)) as u8 ^ (at / 8) as u8));
     bytes
 }
 

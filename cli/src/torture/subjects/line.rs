@@ -86,9 +86,10 @@ impl Item {
 
 /// An item of bytes whose length and content its tag tells. Some are so long that they are copied outside the locks.
 pub(super) fn message(Tag { ticket, producer }: Tag) -> Vec<u8> {
-    let len = if ticket % 61 == 7 { 4_700 } else { ticket % 200 };
+    let len = if ticket % 61 == 7 { 4_700 } else { 8 + ticket % 200 };
     let mut bytes = [ticket.to_ne_bytes(), producer.to_ne_bytes()].concat();
-    bytes.extend((0..len).map(|at| (ticket ^ producer.rotate_left(13) ^ at) as u8));
+    let mixed = (ticket.rotate_left(29) ^ producer).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bytes.extend((0..len).map(|at| (mixed >> (at % 8 * 8)) as u8 ^ (at / 8) as u8));
     bytes
 }
 
