@@ -149,6 +149,8 @@ impl Hostile<'_> {
             let mut bytes = whole.clone();
             match mutant {
                 Mutant::Seeded(seed) => mutate(&mut bytes, self.words, &mut Rng::new(seed)),
+                // Another backend keeps the body elsewhere.
+                Mutant::Word { at, .. } if BODY + at + 8 > bytes.len() => {}
                 Mutant::Word { at, which } => {
                     let word = &mut bytes[BODY + at..BODY + at + 8];
                     let old = u64::from_ne_bytes(word.as_ref().try_into().unwrap());
