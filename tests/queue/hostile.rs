@@ -4,14 +4,14 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use procshare::{
-    Broadcast, BroadcastInit, BytesQueue, CodecQueue, JoinableInit, JoinableQueue, Pipe, Queue, Space,
-    SpscQueue,
+    Broadcast, BroadcastInit, BytesQueue, CodecQueue, Error, JoinableInit, JoinableQueue, Pipe, PutError,
+    Queue, Space, SpscQueue,
 };
 use procshare_harness::watchdog;
 
 use crate::PATIENCE;
 use crate::codec::Text;
-use crate::support::Hostile;
+use crate::support::{Home, Hostile};
 
 const SHORT: Duration = Duration::from_micros(300);
 
@@ -58,6 +58,24 @@ fn make_bytes(space: &Space) {
     std::mem::forget(queue.peek().unwrap());
     std::mem::forget(queue.try_reserve(20).unwrap());
     queue.try_put(&[6; 10]).unwrap();
+}
+
+/// The free position lies before zero, which is as far from the tail as it may be.
+#[test]
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+fn positions_of_bytes_that_wrap_are_refused() {
+    use std::os::unix::fs::FileExt as _;
+    let home = Home::new();
+    let queue = BytesQueue::builder().space(&home.space).create("it", 100).unwrap();
+    queue.put(&[1; 40]).unwrap();
+    let file = std::fs::File::options().write(true).open(home.path().join("it")).unwrap();
+    // As it is, and as producers last saw it.
+    for at in [128 + 24, 64 + 24] {
+        file.write_all_at(&0u64.wrapping_sub(16).to_ne_bytes(), 256 + at).unwrap();
+    }
+    let refused = queue.try_put(&[2; 60]);
+    let named = |error: &Error| matches!(error, Error::NotASegment { what: "queue positions", .. });
+    assert!(matches!(&refused, Err(PutError::Failed((), error)) if named(error)), "{refused:?}");
 }
 
 fn make_codec(space: &Space) {

@@ -125,7 +125,9 @@ fn produce_batch(scene: &Scene, queue: &impl Line, seat: &mut Seat<'_>) -> Resul
         next - 1
     });
     match outcome {
-        Ok(()) => (first..next).for_each(|number| drop(note(scene, who, number).fetch_or(PUT, SeqCst))),
+        Ok(()) => (first..next).for_each(|number| {
+            note(scene, who, number).fetch_or(PUT, SeqCst);
+        }),
         Err(PutError::Full(()) | PutError::TimedOut(())) => {}
         Err(other) => return Err(other.to_string()),
     }
