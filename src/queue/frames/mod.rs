@@ -294,7 +294,8 @@ impl FrameRing {
     #[inline]
     fn check_order(&self, earlier: u64, later: u64) -> Result<()> {
         let distance = later.wrapping_sub(earlier);
-        if distance <= self.size && distance.is_multiple_of(UNIT) && later <= u64::MAX / 2 {
+        let apart = distance <= self.size && distance.is_multiple_of(UNIT);
+        if apart && earlier <= later && later <= u64::MAX / 2 {
             Ok(())
         } else {
             Err(self.corrupt_positions(earlier, later))
