@@ -132,7 +132,7 @@ impl Ring {
     }
 
     fn waiting<'a>(&self, sleepers: &'a Side, publisher: &'a Side) -> Waiting<'a> {
-        Waiting { events: &sleepers.events, watch: &sleepers.watch, publisher: &publisher.lock }
+        Waiting { events: &sleepers.events, watch: &sleepers.watch, publisher: Some(&publisher.lock) }
     }
 
     fn put(&self, by: &Participant, item: u32) -> Result<(), NotPut> {

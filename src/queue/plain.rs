@@ -252,9 +252,10 @@ impl<T: Plain> Queue<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::ReadOnly`], and what keeps a forked child from joining.
+    /// [`Error::TimedOut`] if for seconds nobody could put, because a process is stopped in the middle of it or the queue's memory is
+    /// garbage; [`Error::ReadOnly`], and what keeps a forked child from joining.
     pub fn close(&self) -> Result<()> {
-        self.ring.close(Deadline::Never)
+        self.ring.close()
     }
 
     /// Whether the queue was closed.

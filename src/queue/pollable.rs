@@ -159,8 +159,7 @@ impl Pollable {
     /// Announces a sleeper and registers it, or rings if a try is worth while.
     fn announce(self: &Arc<Self>, state: &mut State) {
         let waiting = self.level.waiting();
-        let ticket = waiting.events.prepare();
-        waiting.publisher.look_announced();
+        let ticket = waiting.prepare();
         // An error is worth a try: that one tells it.
         let ready = self.level.is_ready(state.position, false).unwrap_or(true);
         let segment = &self.level.attached().segment;

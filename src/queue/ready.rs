@@ -109,8 +109,7 @@ impl<T: Plain> Queue<T> {
     ///
     /// As [`as_fd`](Self::as_fd).
     pub fn as_put_fd(&self) -> Result<ReadyFd> {
-        let ring = self.ring();
-        pollable::watch(Key::of(ring.waiting(false).events), RoomLevel(ring.clone()), 0)
+        room_fd(self.ring())
     }
 }
 
@@ -136,6 +135,20 @@ impl<T: Plain> JoinableQueue<T> {
     pub fn as_fd(&self) -> Result<ReadyFd> {
         items_fd(self.ring())
     }
+
+    /// A descriptor that is readable while there may be room to [`try_put`](Self::try_put), or the queue is closed; see
+    /// [`Queue::as_fd`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Queue::as_fd`].
+    pub fn as_put_fd(&self) -> Result<ReadyFd> {
+        room_fd(self.ring())
+    }
+}
+
+fn room_fd(ring: &Ring) -> Result<ReadyFd> {
+    pollable::watch(Key::of(ring.waiting(false).events), RoomLevel(ring.clone()), 0)
 }
 
 fn items_fd<R: Items + Clone + Send + Sync + 'static>(ring: &R) -> Result<ReadyFd> {
@@ -163,8 +176,7 @@ impl<'a, R: Items> Source<'a> for ReadySource<'a, R> {
 
     fn announce(&mut self) -> Result<Announced<'a>> {
         let waiting = self.ring.waiting();
-        let ticket = waiting.events.prepare();
-        waiting.publisher.look_announced();
+        let ticket = waiting.prepare();
         self.ticket = Some(ticket);
         Ok(Announced::Sleep(waiting.events.expect(ticket)))
     }

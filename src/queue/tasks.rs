@@ -1,12 +1,80 @@
-//! A queue used by tasks: `get` and `put` without a thread that waits.
+//! Queues used by tasks: what waits, without a thread that waits.
 
+use super::broadcast::Broadcast;
 use super::error::{GetError, PutError};
+use super::guards::{Peeked, Reservation};
+use super::joinable::{JoinableQueue, Task};
 use super::plain::Queue;
-use super::ring::Waiting;
-use crate::error::Result;
+use super::ring::{NotTaken, Waiting};
+use super::wait::Retry;
+use crate::atomic::pause;
+use crate::error::{Error, Result};
 use crate::participant::Attached;
 use crate::shm::Plain;
 use crate::sync::{Announced, Attempt, Look, Source, Ticket, Wait};
+use crate::time::Deadline;
+
+/// Tries until it works or cannot work any more, without a thread that waits; dropping it leaves no trace.
+///
+/// Each try looks for the dead.
+pub(super) async fn turn<'a, R, E: Retry>(
+    waiting: Waiting<'a>,
+    attached: &'a Attached,
+    attempt: impl FnMut() -> Result<R, E>,
+) -> Result<Result<R, E>> {
+    let sleeper = Sleeper { waiting, attached, ticket: None };
+    Wait::new(Turn { attempt, sleeper }, attached).await
+}
+
+/// A sleeper announced at one side of a queue; dropping it passes on a wake-up that was spent on it.
+struct Sleeper<'a> {
+    waiting: Waiting<'a>,
+    attached: &'a Attached,
+    ticket: Option<Ticket>,
+}
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.waiting.events.pass_on(self.attached.member.host(), ticket);
+        }
+    }
+}
+
+/// What some task tries.
+struct Turn<'a, F> {
+    attempt: F,
+    sleeper: Sleeper<'a>,
+}
+
+/// Nothing points into it.
+impl<F> Unpin for Turn<'_, F> {}
+
+impl<'a, R, E: Retry, F: FnMut() -> Result<R, E>> Source<'a> for Turn<'a, F> {
+    type Output = Result<R, E>;
+
+    fn attempt(&mut self, _: Look) -> Result<Attempt<Self::Output>> {
+        let looks = if self.sleeper.ticket.is_some() { self.sleeper.waiting.last_looks() } else { 1 };
+        for _ in 0..looks {
+            match (self.attempt)() {
+                Err(why) if why.worth_waiting() => pause(),
+                outcome => {
+                    if outcome.is_ok() {
+                        self.sleeper.ticket = None;
+                    }
+                    return Ok(Attempt::Taken(outcome));
+                }
+            }
+        }
+        Ok(Attempt::NotYet)
+    }
+
+    fn announce(&mut self) -> Result<Announced<'a>> {
+        let ticket = self.sleeper.waiting.prepare();
+        self.sleeper.ticket = Some(ticket);
+        Ok(Announced::Sleep(self.sleeper.waiting.events.expect(ticket)))
+    }
+}
 
 impl<T: Plain> Queue<T> {
     /// Takes the next item, waiting without a thread while the queue is empty. For any executor.
@@ -30,7 +98,18 @@ impl<T: Plain> Queue<T> {
     /// # }
     /// ```
     pub async fn get_async(&self) -> Result<T, GetError> {
-        Wait::new(Get::new(self), self.ring().attached()).await.map_err(GetError::Failed)?
+        self.taking(|| self.try_get()).await
+    }
+
+    /// Lends the next item for reading in place, waiting without a thread while the queue is empty. For any executor.
+    ///
+    /// Dropping the future takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_async`](Self::get_async).
+    pub async fn peek_async(&self) -> Result<Peeked<'_, T>, GetError> {
+        self.taking(|| self.try_peek()).await
     }
 
     /// Puts `item`, waiting without a thread while the queue is full. For any executor.
@@ -41,111 +120,117 @@ impl<T: Plain> Queue<T> {
     ///
     /// As [`put`](Self::put), or the thread that wakes tasks cannot be started.
     pub async fn put_async(&self, item: T) -> Result<(), PutError<T>> {
-        match Wait::new(Put::new(self, item), self.ring().attached()).await {
-            Ok(outcome) => outcome,
-            Err(error) => Err(PutError::Failed(item, error)),
+        let ring = self.ring();
+        turn(ring.waiting(false), ring.attached(), || self.try_put(item))
+            .await
+            .unwrap_or_else(|error| Err(PutError::Failed(item, error)))
+    }
+
+    /// Holds the next free slot for writing in place, waiting without a thread while the queue is full. For any executor.
+    ///
+    /// Dropping the future leaves nothing in the queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve`](Self::reserve), or the thread that wakes tasks cannot be started.
+    pub async fn reserve_async(&self) -> Result<Reservation<'_, T>, PutError<()>> {
+        let ring = self.ring();
+        turn(ring.waiting(false), ring.attached(), || self.try_reserve())
+            .await
+            .unwrap_or_else(|error| Err(PutError::Failed((), error)))
+    }
+
+    async fn taking<R>(&self, attempt: impl FnMut() -> Result<R, GetError>) -> Result<R, GetError> {
+        let ring = self.ring();
+        turn(ring.waiting(true), ring.attached(), attempt).await.map_err(GetError::Failed)?
+    }
+}
+
+impl<T: Plain> JoinableQueue<T> {
+    /// Takes the next task, waiting without a thread while there is none. For any executor.
+    ///
+    /// Dropping the future takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get), or the thread that wakes tasks cannot be started.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> procshare::Result<()> {
+    /// let jobs = procshare::JoinableQueue::<u32>::anonymous(4)?;
+    /// let theirs = jobs.clone();
+    /// let worker = tokio::spawn(async move { theirs.get_async().await.map(|task| task.done()) });
+    /// jobs.put_async(1).await?;
+    /// jobs.join_async().await?; // it is done
+    /// worker.await.unwrap()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn get_async(&self) -> Result<Task<'_, T>, GetError> {
+        let ring = self.ring();
+        turn(ring.waiting(true), ring.attached(), || self.try_get()).await.map_err(GetError::Failed)?
+    }
+
+    /// Puts `item`, waiting without a thread while the queue is full. For any executor.
+    ///
+    /// If the future is dropped before it is ready, nothing was put.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put), or the thread that wakes tasks cannot be started.
+    pub async fn put_async(&self, item: T) -> Result<(), PutError<T>> {
+        let ring = self.ring();
+        turn(ring.waiting(false), ring.attached(), || self.try_put(item))
+            .await
+            .unwrap_or_else(|error| Err(PutError::Failed(item, error)))
+    }
+
+    /// Waits without a thread until all that was put is done. For any executor; dropping the future leaves no trace.
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Self::join), or the thread that wakes tasks cannot be started.
+    pub async fn join_async(&self) -> Result<()> {
+        let ring = self.ring();
+        let attached = ring.attached();
+        attached.member.join(|| attached.object(), "wait until all is done")?;
+        match turn(ring.waiting_for_done(), attached, || ring.all_done(Deadline::Now)).await? {
+            Ok(()) => Ok(()),
+            Err(NotTaken::Failed(error)) => Err(error),
+            Err(NotTaken::Empty | NotTaken::Closed) => Err(Error::WouldBlock),
         }
     }
 }
 
-/// A sleeper announced at one side of a queue; dropping it passes on a wake-up that was spent on it.
-pub(super) struct Sleeper<'a> {
-    waiting: Waiting<'a>,
-    attached: &'a Attached,
-    ticket: Option<Ticket>,
-}
-
-impl<'a> Sleeper<'a> {
-    pub(super) fn new(waiting: Waiting<'a>, attached: &'a Attached) -> Self {
-        Sleeper { waiting, attached, ticket: None }
-    }
-
-    /// A wake-up that was spent on it is used.
-    pub(super) fn is_served(&mut self) {
-        self.ticket = None;
-    }
-
-    pub(super) fn announce(&mut self) -> Announced<'a> {
-        let ticket = self.waiting.events.prepare();
-        self.waiting.publisher.look_announced();
-        self.ticket = Some(ticket);
-        Announced::Sleep(self.waiting.events.expect(ticket))
-    }
-}
-
-impl Drop for Sleeper<'_> {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket {
-            self.waiting.events.pass_on(self.attached.member.host(), ticket);
-        }
-    }
-}
-
-/// An item that some task waits for.
-struct Get<'a, T: Plain> {
-    queue: &'a Queue<T>,
-    sleeper: Sleeper<'a>,
-}
-
-impl<'a, T: Plain> Get<'a, T> {
-    fn new(queue: &'a Queue<T>) -> Self {
-        let ring = queue.ring();
-        Get { queue, sleeper: Sleeper::new(ring.waiting(true), ring.attached()) }
-    }
-}
-
-impl<'a, T: Plain> Source<'a> for Get<'a, T> {
-    type Output = Result<T, GetError>;
-
-    /// Each try looks for the dead.
-    fn attempt(&mut self, _: Look) -> Result<Attempt<Self::Output>> {
-        let outcome = self.queue.try_get();
-        if matches!(outcome, Err(GetError::Empty)) {
-            return Ok(Attempt::NotYet);
-        }
-        if outcome.is_ok() {
-            self.sleeper.is_served();
-        }
-        Ok(Attempt::Taken(outcome))
-    }
-
-    fn announce(&mut self) -> Result<Announced<'a>> {
-        Ok(self.sleeper.announce())
-    }
-}
-
-/// An item that some task wants to put.
-struct Put<'a, T: Plain> {
-    queue: &'a Queue<T>,
-    item: T,
-    sleeper: Sleeper<'a>,
-}
-
-impl<'a, T: Plain> Put<'a, T> {
-    fn new(queue: &'a Queue<T>, item: T) -> Self {
-        let ring = queue.ring();
-        Put { queue, item, sleeper: Sleeper::new(ring.waiting(false), ring.attached()) }
-    }
-}
-
-/// The item is plain data, which nothing points to.
-impl<T: Plain> Unpin for Put<'_, T> {}
-
-impl<'a, T: Plain> Source<'a> for Put<'a, T> {
-    type Output = Result<(), PutError<T>>;
-
-    fn attempt(&mut self, _: Look) -> Result<Attempt<Self::Output>> {
-        let outcome = self.queue.try_put(self.item);
-        if matches!(outcome, Err(PutError::Full(_))) {
-            return Ok(Attempt::NotYet);
-        }
-        if outcome.is_ok() {
-            self.sleeper.is_served();
-        }
-        Ok(Attempt::Taken(outcome))
-    }
-
-    fn announce(&mut self) -> Result<Announced<'a>> {
-        Ok(self.sleeper.announce())
+impl<T: Plain> Broadcast<T> {
+    /// Publishes `item`; if the broadcast was made so, waits for subscribers without a thread. For any executor.
+    ///
+    /// If the future is dropped before it is ready, nothing was published.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish), or the thread that wakes tasks cannot be started.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> procshare::Result<()> {
+    /// use procshare::{Broadcast, BroadcastInit};
+    ///
+    /// let prices = Broadcast::<u64>::anonymous(BroadcastInit::new(1).wait_for_subscribers(1))?;
+    /// let mut ticker = prices.subscribe()?;
+    /// let publisher = tokio::spawn(async move {
+    ///     prices.publish_async(1).await?;
+    ///     prices.publish_async(2).await // waits until the first one was received
+    /// });
+    /// assert_eq!((ticker.recv_async().await?, ticker.recv_async().await?), (1, 2));
+    /// publisher.await.unwrap()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn publish_async(&self, item: T) -> Result<(), PutError<T>> {
+        turn(self.ring().waiting(false), self.ring().attached(), || self.try_publish(item))
+            .await
+            .unwrap_or_else(|error| Err(PutError::Failed(item, error)))
     }
 }

@@ -1,5 +1,7 @@
 //! How a queue's callers wait: try, try again for a moment, announce a sleeper, try once more, sleep.
 
+use super::error::{GetError, PutError};
+use super::pipe::PipeError;
 use super::pollable::{Key, ran_dry};
 use super::ring::{NotPut, NotTaken, Waiting};
 use crate::participant::Host;
@@ -20,6 +22,24 @@ impl Retry for NotPut {
 impl Retry for NotTaken {
     fn worth_waiting(&self) -> bool {
         matches!(self, NotTaken::Empty)
+    }
+}
+
+impl Retry for GetError {
+    fn worth_waiting(&self) -> bool {
+        matches!(self, GetError::Empty)
+    }
+}
+
+impl Retry for PipeError {
+    fn worth_waiting(&self) -> bool {
+        matches!(self, PipeError::WouldBlock)
+    }
+}
+
+impl<T> Retry for PutError<T> {
+    fn worth_waiting(&self) -> bool {
+        matches!(self, PutError::Full(_))
     }
 }
 
@@ -60,8 +80,7 @@ fn until_slow<R, E: Retry>(
                 other => return other,
             }
         }
-        let ticket = waiting.events.prepare();
-        waiting.publisher.look_announced();
+        let ticket = waiting.prepare();
         match attempt() {
             Err(why) if why.worth_waiting() => {
                 // Each try looks for the dead, so a slice that passed needs no look of its own.

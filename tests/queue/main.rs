@@ -12,6 +12,7 @@ mod joinable;
 mod pipe;
 mod plain;
 mod pollable;
+mod recovery;
 mod spsc;
 mod support;
 

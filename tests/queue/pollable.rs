@@ -5,7 +5,8 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Duration;
 
 use procshare::{
-    Broadcast, BroadcastInit, BytesQueue, Error, GetError, JoinableQueue, PutError, Queue, ReadyFd, RecvError,
+    Broadcast, BroadcastInit, BytesQueue, Error, GetError, JoinableQueue, PutError, Queue, ReadyFd,
+    RecvError, SpscQueue,
 };
 use procshare_harness::{Child, Exit, child, watchdog};
 
@@ -248,4 +249,60 @@ fn a_read_only_handle_cannot_announce_anybody() {
     let reader = Queue::<u64>::builder().read_only(true).open(&name).unwrap();
     Queue::<u64>::unlink(&name).unwrap();
     assert!(matches!(reader.as_fd(), Err(Error::ReadOnly { .. })));
+}
+
+#[test]
+fn each_end_of_a_queue_has_one() {
+    watchdog(PATIENCE, || {
+        let (mut producer, mut consumer) = SpscQueue::<u64>::anonymous(2).unwrap().split().unwrap();
+        let (items, room) = (consumer.as_fd().unwrap(), producer.as_fd().unwrap());
+        for round in 0..300 {
+            assert!(readable(&room, true) && !readable(&items, false));
+            producer.try_put(round).unwrap();
+            assert!(readable(&items, true));
+            producer.try_put(round + 1).unwrap();
+            assert!(matches!(producer.try_put(9), Err(PutError::Full(9))));
+            assert!(!readable(&room, false));
+            assert_eq!(consumer.try_get_many(9).unwrap(), [round, round + 1]);
+            assert!(matches!(consumer.try_get(), Err(GetError::Empty)));
+        }
+        assert!(matches!(consumer.get_timeout(Duration::from_millis(1)), Err(GetError::TimedOut)));
+        assert!(!readable(&items, false));
+        producer.close();
+        assert!(readable(&items, true) && readable(&room, true));
+    });
+}
+
+#[test]
+fn the_other_end_may_be_another_process_that_dies() {
+    watchdog(PATIENCE, || {
+        let queue = SpscQueue::<u64>::anonymous(2).unwrap();
+        let mut consumer = queue.consumer().unwrap();
+        let ready = consumer.as_fd().unwrap();
+        for round in 0..40 {
+            killed(|| {
+                std::mem::forget(queue.producer().unwrap().put(round));
+                kill_myself()
+            });
+            assert!(readable(&ready, true));
+            assert_eq!(consumer.try_get().unwrap(), round);
+            assert!(consumer.try_get().is_err() && !readable(&ready, false));
+        }
+    });
+}
+
+#[test]
+fn tasks_have_one_for_room() {
+    watchdog(PATIENCE, || {
+        let jobs = JoinableQueue::anonymous(1).unwrap();
+        let ready = jobs.as_put_fd().unwrap();
+        for round in 0..100u64 {
+            assert!(readable(&ready, true));
+            jobs.try_put(round).unwrap();
+            assert!(jobs.try_put(round).is_err() && !readable(&ready, false));
+            let task = jobs.get().unwrap();
+            assert!(!readable(&ready, false), "a task keeps its slot until it is done");
+            task.done();
+        }
+    });
 }

@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use procshare::{
-    BoundedSemaphore, Cause, Error, Event, Latch, Lock, LockArray, Queue, RLock, Reset, Semaphore, Space,
-    Taken, Waitable, try_wait_any, wait_any, wait_any_timeout,
+    BoundedSemaphore, Broadcast, BytesQueue, Cause, Error, Event, JoinableQueue, Latch, Lock, LockArray,
+    Pipe, Queue, RLock, Reset, Semaphore, Space, SpscQueue, Taken, Waitable, try_wait_any, wait_any,
+    wait_any_timeout,
 };
 use procshare_harness::{Child, Page};
 
@@ -315,6 +316,51 @@ fn a_queue_is_ready_and_nothing_is_taken_from_it() {
     assert!(matches!(try_wait_any(&both), Err(Error::WouldBlock)));
     queue.close().unwrap();
     assert!(matches!(wait_any(&both), Ok((1, Taken::Ready))), "closed and drained");
+}
+
+#[test]
+fn every_kind_of_queue_is_waited_for() {
+    let bytes = BytesQueue::anonymous(64).unwrap();
+    let jobs = JoinableQueue::<u64>::anonymous(1).unwrap();
+    let (mut producer, mut consumer) = SpscQueue::<u64>::anonymous(1).unwrap().split().unwrap();
+    let (mut writer, _reader) = SpscQueue::<u64>::anonymous(1).unwrap().split().unwrap();
+    writer.put(1).unwrap();
+    let (mine, theirs) = Pipe::pair(64).unwrap();
+    let news = Broadcast::<u64>::anonymous(1).unwrap();
+    let ticker = news.subscribe().unwrap();
+    let none = |all: &[&dyn Waitable]| matches!(wait_any_timeout(all, SHORT), Err(Error::TimedOut));
+    let is =
+        |all: &[&dyn Waitable], index| matches!(wait_any(all), Ok((found, Taken::Ready)) if found == index);
+    assert!(none(&[&bytes, &jobs, &consumer, &writer, &mine, &ticker]));
+    bytes.put(b"1").unwrap();
+    assert!(is(&[&bytes, &jobs, &consumer, &writer, &mine, &ticker], 0));
+    bytes.get().unwrap();
+    jobs.put(1).unwrap();
+    assert!(is(&[&bytes, &jobs, &consumer, &writer, &mine, &ticker], 1));
+    jobs.get().unwrap().done();
+    producer.put(1).unwrap();
+    assert!(is(&[&bytes, &jobs, &consumer, &writer, &mine, &ticker], 2));
+    consumer.get().unwrap();
+    theirs.send_bytes(b"1").unwrap();
+    assert!(is(&[&bytes, &jobs, &consumer, &writer, &mine, &ticker], 4));
+    mine.recv_bytes().unwrap();
+    news.publish(1).unwrap();
+    assert!(is(&[&bytes, &jobs, &consumer, &writer, &mine, &ticker], 5));
+}
+
+#[test]
+fn an_end_of_a_queue_waits_for_room() {
+    guarded(|| {
+        let (mut producer, mut consumer) = SpscQueue::<u64>::anonymous(1).unwrap().split().unwrap();
+        let never = Event::anonymous().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || (0..500).for_each(|item| assert_eq!(consumer.get().unwrap(), item)));
+            for item in 0..500 {
+                assert!(matches!(wait_any(&[&never, &producer]), Ok((1, Taken::Ready))));
+                producer.try_put(item).unwrap();
+            }
+        });
+    });
 }
 
 #[test]

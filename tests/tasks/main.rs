@@ -2,6 +2,7 @@
 #![cfg(feature = "async")]
 
 mod condition;
+mod queues;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -101,7 +101,7 @@ impl<T: Plain> Broadcast<T> {
     /// # Errors
     ///
     /// If publishers [wait for subscribers](BroadcastInit::wait_for_subscribers): [`Error::TooManyWaiters`] when there are as many
-    /// as can be, and [`Error::ReadOnly`]. Otherwise none.
+    /// as can be, [`Error::ReadOnly`], and [`Error::TimedOut`] as from [`close`](Self::close). Otherwise none.
     pub fn subscribe(&self) -> Result<Subscriber<T>> {
         Subscriber::new(&self.ring)
     }
@@ -152,6 +152,12 @@ impl<T: Plain> Broadcast<T> {
         Ok(())
     }
 
+    /// The ring below.
+    #[cfg(feature = "async")]
+    pub(super) fn ring(&self) -> &BroadcastRing {
+        &self.ring
+    }
+
     fn publish_until(&self, item: T, deadline: Deadline) -> Result<(), PutError<T>> {
         match self.publish_bytes(bytemuck::bytes_of(&item), deadline) {
             Ok(_) => Ok(()),
@@ -170,7 +176,8 @@ impl<T: Plain> Broadcast<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::ReadOnly`], and what keeps a forked child from joining.
+    /// [`Error::TimedOut`] if for seconds nobody could publish, because a process is stopped in the middle of it or the broadcast's memory
+    /// is garbage; [`Error::ReadOnly`], and what keeps a forked child from joining.
     pub fn close(&self) -> Result<()> {
         self.ring.close()
     }

@@ -15,9 +15,8 @@
 
 use core::mem::MaybeUninit;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::super::ring::{Line, MAX_CAPACITY, NotPut, Waiting};
+use super::super::ring::{KEPT_PATIENCE, Line, MAX_CAPACITY, NotPut, SIDE_PATIENCE, Waiting};
 use super::seats::SubscriberWord;
 use crate::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
 use crate::error::{Error, Result};
@@ -26,9 +25,6 @@ use crate::shm::segment::Segment;
 use crate::shm::view::{Bytes, Shared, SharedSlice, Word};
 use crate::sync::{Entry, LockWord, Owner, Parts};
 use crate::time::Deadline;
-
-/// How long a call that shall not wait waits for the publishers' lock, which is held for the time of some copies.
-const LOCK_PATIENCE: Duration = Duration::from_millis(10);
 
 /// How often a look that is disturbed looks again, before it takes the stamps for garbage.
 const MOST_LOOKS: u32 = 10_000;
@@ -274,7 +270,7 @@ impl BroadcastRing {
     /// Takes the publishers' lock; nothing needs repair but what each holder looks at anyway.
     pub(super) fn enter(&self, deadline: Deadline, action: &'static str) -> Result<Owner> {
         let patience = match deadline {
-            Deadline::Now => Deadline::after(LOCK_PATIENCE),
+            Deadline::Now => Deadline::after(SIDE_PATIENCE),
             other => other,
         };
         let parts = Parts { word: &self.head.lock, attached: &self.attached };
@@ -468,7 +464,7 @@ impl BroadcastRing {
 
     /// Lets subscribers receive what is there and publishers publish no more.
     pub(super) fn close(&self) -> Result<()> {
-        let owner = self.enter(Deadline::Never, "close it")?;
+        let owner = self.enter(Deadline::after(KEPT_PATIENCE), "close it")?;
         self.tail();
         self.head.closed.store(1, SeqCst);
         self.leave(owner);
@@ -487,7 +483,7 @@ impl BroadcastRing {
     /// What subscribers, and publishers that are held up by them, wait for.
     pub(in crate::queue) fn waiting(&self, for_news: bool) -> Waiting<'_> {
         let line = if for_news { &self.head.news } else { &self.head.room };
-        Waiting { events: &line.events, watch: &line.watch, publisher: &self.head.lock }
+        Waiting { events: &line.events, watch: &line.watch, publisher: Some(&self.head.lock) }
     }
 
     #[cold]

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use super::super::pollable::{self, Key, Level, ran_dry};
-use super::super::ring::Waiting;
+use super::super::ring::{KEPT_PATIENCE, Waiting};
 use super::super::wait::{Retry, until};
 use super::error::RecvError;
 use super::ring::{BroadcastRing, Seen};
@@ -60,12 +60,12 @@ impl<T: Plain> Subscriber<T> {
         let ring = ring.clone();
         let mut it =
             Subscriber { position: ring.now(), ring, seat: None, missed: 0, key: None, plain: PhantomData };
-        it.sit_down(true)?;
+        it.sit_down(true, Deadline::after(KEPT_PATIENCE))?;
         Ok(it)
     }
 
     /// Takes a seat if publishers wait for subscribers and this process has none: at the start, and in a forked child.
-    fn sit_down(&mut self, from_now_on: bool) -> Result<()> {
+    fn sit_down(&mut self, from_now_on: bool, deadline: Deadline) -> Result<()> {
         if !self.ring.waits_for_subscribers() {
             return Ok(());
         }
@@ -74,7 +74,7 @@ impl<T: Plain> Subscriber<T> {
         if self.seat.is_some_and(|(_, owner)| owner == me) {
             return Ok(());
         }
-        let owner = self.ring.enter(Deadline::Never, "subscribe to it")?;
+        let owner = self.ring.enter(deadline, "subscribe to it")?;
         if from_now_on {
             self.position = self.ring.tail();
         }
@@ -152,7 +152,11 @@ impl<T: Plain> Subscriber<T> {
     }
 
     fn recv_until(&mut self, deadline: Deadline) -> Result<T, RecvError> {
-        self.sit_down(false).map_err(RecvError::Failed)?;
+        self.sit_down(false, deadline).map_err(|error| match error {
+            Error::TimedOut if deadline == Deadline::Now => RecvError::Empty,
+            Error::TimedOut => RecvError::TimedOut,
+            other => RecvError::Failed(other),
+        })?;
         let mut bits = MaybeUninit::<T::Bits>::uninit();
         let (ring, position) = (&self.ring, self.position);
         let mut attempt = || receive(ring, position, &mut bits);
@@ -302,8 +306,7 @@ impl<'a> Source<'a> for NewsSource<'a> {
         let attached = self.ring.attached();
         attached.member.join(|| attached.object(), "wait for it")?;
         let waiting = self.ring.waiting(true);
-        let ticket = waiting.events.prepare();
-        waiting.publisher.look_announced();
+        let ticket = waiting.prepare();
         // A publication wakes all: no wake-up is spent on one instead of another.
         Ok(Announced::Sleep(waiting.events.expect(ticket)))
     }

@@ -289,9 +289,9 @@ impl BytesQueue {
     ///
     /// # Errors
     ///
-    /// [`Error::ReadOnly`](crate::Error::ReadOnly), and what keeps a forked child from joining.
+    /// As [`Queue::close`](crate::Queue::close).
     pub fn close(&self) -> Result<()> {
-        self.ring.close(Deadline::Never)
+        self.ring.close()
     }
 
     /// Whether the queue was closed.

@@ -1,6 +1,6 @@
 //! A queue with a codec used by tasks.
 
-use super::{Codec, CodecQueue};
+use super::{Codec, CodecQueue, PeekedItem};
 use crate::queue::error::{GetError, PutError};
 
 impl<T, C: Codec<T>> CodecQueue<T, C> {
@@ -26,6 +26,19 @@ impl<T, C: Codec<T>> CodecQueue<T, C> {
     pub async fn get_async(&self) -> Result<T, GetError> {
         let held = self.bytes.peek_async().await?;
         self.decoded_out(held)
+    }
+
+    /// Lends the next item, waiting without a thread while there is none: it is taken out when it is [released](PeekedItem::release).
+    /// For any executor.
+    ///
+    /// Dropping the future takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_async`](Self::get_async).
+    pub async fn peek_async(&self) -> Result<PeekedItem<'_, T>, GetError> {
+        let held = self.bytes.peek_async().await?;
+        self.decoded(held)
     }
 
     /// Encodes `item` and puts it, waiting without a thread while there is no room. For any executor.

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use frame::{Frame, FrameHead};
 
-use super::ring::{Line, SIDE_PATIENCE, Waiting};
+use super::ring::{KEPT_PATIENCE, Line, SIDE_PATIENCE, Waiting};
 use super::stamp::{Stamp, State};
 use crate::atomic::{AtomicU32, AtomicU64, Ordering::*};
 use crate::error::{Error, Result};
@@ -319,8 +319,8 @@ impl FrameRing {
     }
 
     /// Lets consumers drain the ring and producers put no more.
-    pub(in crate::queue) fn close(&self, deadline: Deadline) -> Result<()> {
-        let owner = self.enter_put(deadline, "close it")?;
+    pub(in crate::queue) fn close(&self) -> Result<()> {
+        let owner = self.enter_put(Deadline::after(KEPT_PATIENCE), "close it")?;
         self.head.closed.store(1, SeqCst);
         self.leave(&self.head.put.lock, owner);
         let host = self.attached.member.host();
@@ -336,7 +336,7 @@ impl FrameRing {
         } else {
             (&self.head.not_full, &self.head.take.lock)
         };
-        Waiting { events: &line.events, watch: &line.watch, publisher }
+        Waiting { events: &line.events, watch: &line.watch, publisher: Some(publisher) }
     }
 
     #[cold]

@@ -174,7 +174,7 @@ impl PipeEnd {
         &self.pipe.head.ends[self.side.other() as usize]
     }
 
-    fn outgoing(&self) -> &FrameRing {
+    pub(super) fn outgoing(&self) -> &FrameRing {
         &self.pipe.rings[self.side as usize]
     }
 

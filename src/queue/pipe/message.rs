@@ -76,7 +76,7 @@ impl PipeEnd {
         self.decoded(&self.recv_bytes_timeout(timeout)?)
     }
 
-    fn encoded<T: Serialize + DeserializeOwned>(&self, message: &T) -> Result<Vec<u8>, PipeError> {
+    pub(super) fn encoded<T: Serialize + DeserializeOwned>(&self, message: &T) -> Result<Vec<u8>, PipeError> {
         let mut bytes = Vec::new();
         let object = || self.pipe().attached.object();
         let codec = <Postcard as Codec<T>>::NAME;
@@ -86,7 +86,7 @@ impl PipeEnd {
         }
     }
 
-    fn decoded<T: Serialize + DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, PipeError> {
+    pub(super) fn decoded<T: Serialize + DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, PipeError> {
         Postcard::decode(bytes).map_err(|source| {
             let object = self.pipe().attached.object();
             PipeError::Failed(Error::NotDecoded { object, codec: <Postcard as Codec<T>>::NAME, source })

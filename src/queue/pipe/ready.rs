@@ -1,5 +1,8 @@
 //! An end of a pipe among the things to wait for.
 
+#[cfg(all(feature = "async", feature = "postcard"))]
+use serde::{Serialize, de::DeserializeOwned};
+
 use super::PipeEnd;
 #[cfg(feature = "async")]
 use super::PipeError;
@@ -8,6 +11,8 @@ use crate::participant::{Attached, sealed};
 use crate::queue::pollable::{self, Key, Level};
 use crate::queue::ready::ReadySource;
 use crate::queue::ring::Waiting;
+#[cfg(feature = "async")]
+use crate::queue::tasks::turn;
 use crate::sync::{Announced, Attempt, Begun, Look, Source, Waitable};
 use crate::sys::ReadyFd;
 
@@ -92,19 +97,62 @@ impl PipeEnd {
 
 #[cfg(feature = "async")]
 impl PipeEnd {
+    /// Sends a message, waiting without a thread while there is no room. For any executor.
+    ///
+    /// If the future is dropped before it is ready, nothing was sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_bytes`](Self::send_bytes), or the thread that wakes tasks cannot be started.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> procshare::Result<()> {
+    /// let (mine, theirs) = procshare::Pipe::pair(16)?;
+    /// let other = tokio::spawn(async move { theirs.recv_bytes_async().await });
+    /// mine.send_bytes_async(b"hello").await?;
+    /// assert_eq!(other.await.unwrap()?, b"hello");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn send_bytes_async(&self, message: &[u8]) -> Result<(), PipeError> {
+        let waiting = self.outgoing().waiting(false);
+        turn(waiting, &self.pipe.attached, || self.try_send_bytes(message))
+            .await
+            .map_err(PipeError::Failed)?
+    }
+
     /// Receives the next message, waiting without a thread. For any executor; dropping the future receives nothing.
     ///
     /// # Errors
     ///
     /// As [`recv_bytes`](Self::recv_bytes), or the thread that wakes tasks cannot be started.
     pub async fn recv_bytes_async(&self) -> Result<Vec<u8>, PipeError> {
-        loop {
-            match self.try_recv_bytes() {
-                Err(PipeError::WouldBlock) => {}
-                other => return other,
-            }
-            let source = MessageSource::new(self);
-            crate::sync::Wait::new(source, &self.pipe.attached).await.map_err(PipeError::Failed)?;
-        }
+        let waiting = self.incoming().waiting(true);
+        turn(waiting, &self.pipe.attached, || self.try_recv_bytes()).await.map_err(PipeError::Failed)?
+    }
+}
+
+#[cfg(all(feature = "async", feature = "postcard"))]
+impl PipeEnd {
+    /// Sends `message`, waiting without a thread while there is no room (feature `postcard`). For any executor.
+    ///
+    /// If the future is dropped before it is ready, nothing was sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), or the thread that wakes tasks cannot be started.
+    pub async fn send_async<T: Serialize + DeserializeOwned>(&self, message: &T) -> Result<(), PipeError> {
+        let bytes = self.encoded(message)?;
+        self.send_bytes_async(&bytes).await
+    }
+
+    /// Receives the next message, waiting without a thread (feature `postcard`). For any executor; dropping the future receives nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv), or the thread that wakes tasks cannot be started.
+    pub async fn recv_async<T: Serialize + DeserializeOwned>(&self) -> Result<T, PipeError> {
+        self.decoded(&self.recv_bytes_async().await?)
     }
 }

@@ -52,7 +52,11 @@ impl Ring {
 
     /// What those wait for who wait until all is done.
     pub(in crate::queue) fn waiting_for_done(&self) -> Waiting<'_> {
-        Waiting { events: &self.head.done, watch: &self.head.done_watch, publisher: &self.head.take.lock }
+        Waiting {
+            events: &self.head.done,
+            watch: &self.head.done_watch,
+            publisher: Some(&self.head.take.lock),
+        }
     }
 
     /// Whether no item is left and nobody reads one in place; looks for the dead, too.

@@ -29,12 +29,15 @@ use crate::error::{Error, Result};
 use crate::participant::{Attached, Fact, ParticipantId, PlanFault, RawFacts};
 use crate::shm::segment::Segment;
 use crate::shm::view::{Bytes, Shared, SharedSlice, Word};
-use crate::sync::{Entry, EventCount, LockWord, Owner, Parts};
+use crate::sync::{Entry, EventCount, LockWord, Owner, Parts, Ticket};
 use crate::time::Deadline;
 
 /// How long a call that shall not wait waits for the lock of its side, which is held for the time of some copies unless its
 /// holder is stopped there.
 pub(in crate::queue) const SIDE_PATIENCE: Duration = Duration::from_millis(10);
+
+/// How long closing and subscribing wait for such a lock before they say so: whoever keeps it is stopped, or no program of ours.
+pub(in crate::queue) const KEPT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The high-water mark is looked after once in so many items, and whenever the ring is full.
 const HIGH_WATER_EVERY: u64 = 64;
@@ -369,9 +372,9 @@ impl Ring {
     }
 
     /// Lets consumers drain the ring and producers put no more.
-    pub(in crate::queue) fn close(&self, deadline: Deadline) -> Result<()> {
+    pub(in crate::queue) fn close(&self) -> Result<()> {
         let put = &self.head.put;
-        let (owner, _) = self.enter(put, deadline, "close it")?;
+        let (owner, _) = self.enter(put, Deadline::after(KEPT_PATIENCE), "close it")?;
         self.head.closed.store(1, SeqCst);
         self.leave(put, owner);
         let host = self.attached.member.host();
@@ -397,7 +400,7 @@ impl Ring {
         } else {
             (&self.head.not_full, &self.head.take)
         };
-        Waiting { events: &line.events, watch: &line.watch, publisher: &side.lock }
+        Waiting { events: &line.events, watch: &line.watch, publisher: Some(&side.lock) }
     }
 }
 
@@ -406,8 +409,28 @@ impl Ring {
 pub(in crate::queue) struct Waiting<'a> {
     pub(in crate::queue) events: &'a EventCount,
     pub(in crate::queue) watch: &'a AtomicU32,
-    /// Its release publishes what the waiter waits for.
-    pub(in crate::queue) publisher: &'a LockWord,
+    /// Its release publishes what the waiter waits for; `None`: a plain store does.
+    pub(in crate::queue) publisher: Option<&'a LockWord>,
+}
+
+/// Looks after an announcement to a publisher that does not look back, ten nanoseconds each: many times what a store buffer
+/// holds back.
+const LAST_LOOKS: u32 = if cfg!(loom) { 1 } else { 64 };
+
+impl Waiting<'_> {
+    /// Announces a sleeper.
+    pub(in crate::queue) fn prepare(&self) -> Ticket {
+        let ticket = self.events.prepare();
+        if let Some(publisher) = self.publisher {
+            publisher.look_announced();
+        }
+        ticket
+    }
+
+    /// How often an announced sleeper looks before it sleeps.
+    pub(in crate::queue) fn last_looks(&self) -> u32 {
+        if self.publisher.is_some() { 1 } else { LAST_LOOKS }
+    }
 }
 
 impl From<Error> for NotPut {

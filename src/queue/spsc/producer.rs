@@ -31,7 +31,6 @@ impl<T: Plain> Producer<T> {
         Ok(Producer { ring: ring.clone(), end, away: Away::new(), plain: PhantomData })
     }
 
-    #[cfg(feature = "async")]
     pub(super) fn ring(&self) -> &SpscRing {
         &self.ring
     }

@@ -13,7 +13,7 @@
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::super::ring::{Line, MAX_CAPACITY, NotPut, NotTaken};
+use super::super::ring::{Line, MAX_CAPACITY, NotPut, NotTaken, Waiting};
 use crate::atomic::{AtomicU32, AtomicU64, Ordering::*};
 use crate::error::{Error, Result};
 use crate::participant::{Attached, Fact, Fate, Host, PlanFault, RawFacts};
@@ -199,6 +199,18 @@ impl SpscRing {
             Role::Producer => &self.head.not_full,
             Role::Consumer => &self.head.not_empty,
         }
+    }
+
+    /// The same, for those who wait among other things.
+    pub(super) fn waiting(&self, role: Role) -> Waiting<'_> {
+        let line = self.line(role);
+        Waiting { events: &line.events, watch: &line.watch, publisher: None }
+    }
+
+    /// Whether a try at an end would find something to do.
+    pub(super) fn is_ready(&self, role: Role) -> bool {
+        let len = self.len();
+        self.is_closed() || if role == Role::Producer { len < self.capacity } else { len > 0 }
     }
 
     /// Takes an end that nobody alive has.

@@ -5,19 +5,19 @@
 //! keeps looking for longer than a store needs to become visible, and sleeps in slices after that. A store that took longer
 //! still costs one slice.
 
-use super::super::ring::Line;
+use super::super::pollable::{self, Key, Level, ran_dry};
+use super::super::ring::Waiting;
 use super::super::wait::Retry;
 use super::consumer::Consumer;
+use super::producer::Producer;
 use super::ring::{Role, SpscRing};
 use crate::atomic::pause;
 use crate::error::Result;
 use crate::participant::{Attached, sealed};
 use crate::shm::Plain;
 use crate::sync::{Announced, Attempt, Begun, Look, Patience, Source, Ticket, Waitable};
+use crate::sys::ReadyFd;
 use crate::time::Deadline;
-
-/// Looks after an announcement, ten nanoseconds each: many times what a store buffer holds back.
-pub(super) const LAST_LOOKS: u32 = 64;
 
 /// Pauses between finding nothing and looking again.
 const AWAY_MIN: u32 = 4;
@@ -58,7 +58,11 @@ pub(super) fn until<R, E: Retry>(
 ) -> Result<R, E> {
     match attempt() {
         Err(why) if why.worth_waiting() && deadline != Deadline::Now => {
-            until_slow(ring.attached(), ring.line(role), away, deadline, attempt)
+            until_slow(ring.attached(), ring.waiting(role), away, deadline, attempt)
+        }
+        Err(why) if why.worth_waiting() => {
+            ran_dry(Key::of(&ring.line(role).events), 0);
+            Err(why)
         }
         other => other,
     }
@@ -67,7 +71,7 @@ pub(super) fn until<R, E: Retry>(
 #[cold]
 fn until_slow<R, E: Retry>(
     attached: &Attached,
-    line: &Line,
+    waiting: Waiting<'_>,
     away: &mut Away,
     deadline: Deadline,
     mut attempt: impl FnMut() -> Result<R, E>,
@@ -77,7 +81,7 @@ fn until_slow<R, E: Retry>(
         other => return other,
     }
     let member = &attached.member;
-    let mut patience = Patience::new(member.host(), &line.watch, member.me(), deadline);
+    let mut patience = Patience::new(member.host(), waiting.watch, member.me(), deadline);
     loop {
         if patience.spin() {
             match attempt() {
@@ -85,10 +89,11 @@ fn until_slow<R, E: Retry>(
                 other => return other,
             }
         }
-        let ticket = line.events.prepare();
-        match last_looks(&mut attempt) {
+        let ticket = waiting.prepare();
+        match last_looks(waiting.last_looks(), &mut attempt) {
             Err(why) if why.worth_waiting() => {
-                if line.events.wait(&mut patience, ticket) && patience.is_over() {
+                if waiting.events.wait(&mut patience, ticket) && patience.is_over() {
+                    ran_dry(Key::of(waiting.events), 0);
                     return Err(why);
                 }
             }
@@ -98,8 +103,7 @@ fn until_slow<R, E: Retry>(
 }
 
 /// Tries for longer than a store needs to become visible.
-fn last_looks<R, E: Retry>(mut attempt: impl FnMut() -> Result<R, E>) -> Result<R, E> {
-    let looks = if cfg!(loom) { 1 } else { LAST_LOOKS };
+fn last_looks<R, E: Retry>(looks: u32, mut attempt: impl FnMut() -> Result<R, E>) -> Result<R, E> {
     for _ in 1..looks {
         match attempt() {
             Err(why) if why.worth_waiting() => pause(),
@@ -113,23 +117,33 @@ impl<T: Plain> sealed::Sealed for Consumer<T> {}
 
 impl<T: Plain> Waitable for Consumer<T> {
     fn begin(&self) -> Begun<'_> {
-        Begun::for_readiness(ItemSource { ring: self.ring(), ticket: None })
+        Begun::for_readiness(EndSource { ring: self.ring(), role: Role::Consumer, ticket: None })
     }
 }
 
-/// A consumer's end whose next item is waited for.
-struct ItemSource<'a> {
+impl<T: Plain> sealed::Sealed for Producer<T> {}
+
+/// Ready as soon as a slot is free, or the queue is closed.
+impl<T: Plain> Waitable for Producer<T> {
+    fn begin(&self) -> Begun<'_> {
+        Begun::for_readiness(EndSource { ring: self.ring(), role: Role::Producer, ticket: None })
+    }
+}
+
+/// An end that waits for the other one among other things.
+struct EndSource<'a> {
     ring: &'a SpscRing,
+    role: Role,
     ticket: Option<Ticket>,
 }
 
-impl<'a> Source<'a> for ItemSource<'a> {
+impl<'a> Source<'a> for EndSource<'a> {
     type Output = ();
 
     fn attempt(&mut self, _: Look) -> Result<Attempt<()>> {
-        let looks = if self.ticket.is_some() { LAST_LOOKS } else { 1 };
+        let looks = if self.ticket.is_some() { self.ring.waiting(self.role).last_looks() } else { 1 };
         for _ in 0..looks {
-            if self.ring.len() > 0 || self.ring.is_closed() {
+            if self.ring.is_ready(self.role) {
                 return Ok(Attempt::Taken(()));
             }
             pause();
@@ -138,18 +152,70 @@ impl<'a> Source<'a> for ItemSource<'a> {
     }
 
     fn announce(&mut self) -> Result<Announced<'a>> {
-        let events = &self.ring.line(Role::Consumer).events;
-        let ticket = events.prepare();
+        let waiting = self.ring.waiting(self.role);
+        let ticket = waiting.prepare();
         self.ticket = Some(ticket);
-        Ok(Announced::Sleep(events.expect(ticket)))
+        Ok(Announced::Sleep(waiting.events.expect(ticket)))
     }
 }
 
-impl Drop for ItemSource<'_> {
+impl Drop for EndSource<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
             let host = self.ring.attached().member.host();
-            self.ring.line(Role::Consumer).events.pass_on(host, ticket);
+            self.ring.line(self.role).events.pass_on(host, ticket);
         }
+    }
+}
+
+/// What an end waits for, for a descriptor.
+struct EndLevel(SpscRing, Role);
+
+impl Level for EndLevel {
+    fn is_ready(&self, _: u64, _: bool) -> Result<bool> {
+        // As long as a store needs to become visible: this may be the last look before the bridge sleeps.
+        let looks = self.waiting().last_looks();
+        Ok((0..looks).any(|_| {
+            pause();
+            self.0.is_ready(self.1)
+        }))
+    }
+
+    fn waiting(&self) -> Waiting<'_> {
+        self.0.waiting(self.1)
+    }
+
+    fn attached(&self) -> &Attached {
+        self.0.attached()
+    }
+}
+
+impl SpscRing {
+    fn fd(&self, role: Role) -> Result<ReadyFd> {
+        pollable::watch(Key::of(&self.line(role).events), EndLevel(self.clone(), role), 0)
+    }
+}
+
+impl<T: Plain> Consumer<T> {
+    /// A descriptor that is readable while there may be an item to [`try_get`](Self::try_get), or the queue is closed; see
+    /// [`Queue::as_fd`](crate::Queue::as_fd).
+    ///
+    /// # Errors
+    ///
+    /// As [`Queue::as_fd`](crate::Queue::as_fd).
+    pub fn as_fd(&self) -> Result<ReadyFd> {
+        self.ring().fd(Role::Consumer)
+    }
+}
+
+impl<T: Plain> Producer<T> {
+    /// A descriptor that is readable while there may be room to [`try_put`](Self::try_put), or the queue is closed; see
+    /// [`Queue::as_fd`](crate::Queue::as_fd).
+    ///
+    /// # Errors
+    ///
+    /// As [`Queue::as_fd`](crate::Queue::as_fd).
+    pub fn as_fd(&self) -> Result<ReadyFd> {
+        self.ring().fd(Role::Producer)
     }
 }
