@@ -62,7 +62,7 @@ fn make_bytes(space: &Space) {
 
 /// The free position lies before zero, which is as far from the tail as it may be.
 #[test]
-#[cfg(all(target_os = "linux", not(feature = "portable")))]
+#[cfg(all(target_os = "linux", any(not(feature = "portable"), feature = "heap")))]
 fn positions_of_bytes_that_wrap_are_refused() {
     use std::os::unix::fs::FileExt as _;
     let home = Home::new();
