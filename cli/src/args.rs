@@ -106,6 +106,8 @@ Examples:
   procshare show work/jobs              the object 'jobs' of the space 'work'
   procshare show /srv/shared/jobs       the object 'jobs' of the space in /srv/shared
   procshare show @1f0c77d2              an anonymous object, as ls prints it
+  procshare show jobs --manager /run/user/1000/jobs.sock
+  procshare show @7 --manager /run/user/1000/jobs.sock   the object with number 7
 
 Lines, beside those that ls has as columns:
   id            a participant: the slot it has in its space, and how many have had that slot
@@ -115,11 +117,23 @@ Lines, beside those that ls has as columns:
   handed over   held by nobody: until any process calls release()
   inconsistent  a holder died or panicked; '-' once somebody called make_consistent
   waiters       whether somebody may be asleep on it
-  watcher       the waiter that looks most often whether the holder lives")]
+  watcher       the waiter that looks most often whether the holder lives
+
+Of a manager's object: its kind and state, the clients that use it, hold something of it or wait in it,
+how many references keep it, and its first elements")]
 pub(crate) struct Show {
     /// The object: NAME, SPACE/NAME, /DIR/NAME, or @ and the beginning of an anonymous object's name
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+
+    /// Show an object of the manager at this address instead: unix:/path, a path with a slash, or tcp:HOST:PORT
+    #[cfg(unix)]
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["space", "trust"])]
+    pub(crate) manager: Option<procshare::manager::Address>,
+
+    #[cfg(unix)]
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
 
     #[command(flatten)]
     pub(crate) place: SpaceArgs,

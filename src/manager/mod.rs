@@ -33,7 +33,9 @@ mod start;
 mod store;
 mod wire;
 
-pub use client::{Call, Connector, Manager, ObjectInfo, Pending, Stats};
+pub use client::{
+    Call, Connector, Manager, ObjectClient, ObjectDetail, ObjectHolder, ObjectInfo, Pending, Stats,
+};
 pub use error::{ManagerError, ManagerResult};
 pub use proxy::{
     Any, Argument, Array, ArrayCalls, Barrier, BarrierWaitResult, BoundedSemaphore, Condition, Dict,

@@ -118,7 +118,7 @@ impl Door {
             (Method::Key, Method::Peer) => Err(Doubt("this server needs a key".into())),
             (Method::Peer, Method::Key) => Err(Doubt("this server has no key: connect without one".into())),
             (Method::Peer, Method::Peer) if !stream.is_own_user() => {
-                Err(Doubt(format!("{} is not the user this server runs as", stream.peer())))
+                Err(Doubt(format!("{} is of another user than this server", stream.peer())))
             }
             _ => Ok(Other { number: greeting.server, longest: greeting.longest }),
         }

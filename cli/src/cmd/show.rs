@@ -14,6 +14,10 @@ use crate::output::{self, Verdict};
 
 /// Shows all there is to know of one object.
 pub(crate) fn run(args: &Show) -> Result<Verdict> {
+    #[cfg(unix)]
+    if let Some(address) = &args.manager {
+        return super::manager::show(address, &args.key, &args.name, args.json);
+    }
     let address = Address::parse(&args.name, &args.place)?;
     let inspector = address.place.inspect()?;
     let entry = inspector.entry(&address.find(&inspector)?)?;
@@ -46,7 +50,7 @@ pub(crate) fn run(args: &Show) -> Result<Verdict> {
     Ok(verdict)
 }
 
-fn line(out: &mut impl Write, indent: usize, label: &str, text: &str) -> Result<()> {
+pub(super) fn line(out: &mut impl Write, indent: usize, label: &str, text: &str) -> Result<()> {
     Ok(writeln!(out, "{:indent$}{:<14} {text}", "", format!("{}:", label.replace('_', " ")))?)
 }
 

@@ -38,13 +38,53 @@ fn serve_keeps_objects_until_it_is_told_to_end() {
     let object = &procshare(&["ls", "--manager", name, "--json"]).exits(0).json()["objects"][0];
     assert_eq!((&object["name"], &object["len"]), (&"ages".into(), &1.into()));
     procshare(&["ls", "--manager", "/nowhere/at/all"]).exits(1);
+    let shown = procshare(&["show", "ages", "--manager", name]).exits(0);
+    for part in ["kind:          dict", "elements:      1", "references:    1", "\"Ada\" => 36"] {
+        assert!(shown.out.contains(part), "no '{part}': {shown:?}");
+    }
+    assert!(procshare(&["show", "none", "--manager", name]).exits(1).err.contains("no object 'none'"));
+    assert!(procshare(&["show", "@99", "--manager", name]).exits(1).err.contains("99"));
+    procshare(&["show", "ages", "--manager", "/nowhere/at/all"]).exits(1);
+    procshare(&["show", "ages", "--manager", name, "--space", "work"]).exits(2);
     procshare(&["ls", "jobs", "--manager", name]).exits(2);
     let second = Manager::connect(&address).unwrap();
     assert_eq!(Dict::<String, u32>::open(&second, "ages").unwrap().get("Ada").unwrap(), Some(36));
+    who_holds_and_who_waits(&second, name);
     let refused = procshare(&["serve", name]).exits(1);
     assert!(refused.err.contains("a server listens at"), "{refused:?}");
     end(child);
     assert!(second.ping().is_err() && !path.exists());
+}
+
+/// One client holds a lock, another one waits for it: both are this process.
+fn who_holds_and_who_waits(manager: &Manager, name: &str) {
+    let lock = procshare::manager::Lock::create(manager, "turn").unwrap();
+    let guard = lock.lock().unwrap();
+    let other = Manager::connect(manager.address()).unwrap();
+    std::thread::scope(|scope| {
+        let waits =
+            scope.spawn(|| drop(procshare::manager::Lock::open(&other, "turn").unwrap().lock().unwrap()));
+        while manager.describe("turn", 0).unwrap().waiting.is_empty() {
+            std::thread::yield_now();
+        }
+        let shown = procshare(&["show", "turn", "--manager", name, "--json"]).exits(0).json();
+        let me = format!("process {} of user", std::process::id());
+        assert_eq!((&shown["kind"], &shown["state"]["held"]), (&"lock".into(), &true.into()), "{shown}");
+        let (held, waiting) = (&shown["holders"][0], &shown["waiting"][0]);
+        assert_eq!(held["figures"]["fence"], guard.fence());
+        assert!(held["client"] != waiting["client"]);
+        for who in [held, waiting] {
+            assert!(who["who"].as_str().unwrap().starts_with(&me), "{shown}");
+        }
+        let number = format!("@{}", shown["number"]);
+        let text = procshare(&["show", &number, "--manager", name]).exits(0).out;
+        assert!(
+            text.contains(&format!("held by:       {me}")) && text.contains("waits:         process"),
+            "{text}"
+        );
+        drop(guard);
+        waits.join().unwrap();
+    });
 }
 
 #[test]

@@ -269,7 +269,7 @@ impl EventLoop {
         let taken = taken?;
         if !inside && connection.is_inside() {
             info!(client, who = connection.who, "a client is let in");
-            self.store.enter(client);
+            self.store.enter(client, &connection.who);
         }
         connection.frame_began = match (connection.frames.is_inside(), taken) {
             (true, false) => connection.frame_began.or(Some(now)),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::arguments::{Arguments, Timeout};
 use super::datum::Out;
+use super::describe::About;
 use super::fault::Fault;
 use super::world::{Caller, ClientId, WaiterId, World};
 use crate::manager::wire::pack;
@@ -20,6 +21,14 @@ pub(crate) struct Barrier {
 impl Barrier {
     pub(crate) fn new(parties: u64) -> Self {
         Barrier { parties, seats: HashSet::new(), waiting: Vec::new(), broken: None }
+    }
+
+    pub(crate) fn describe(&self, about: &mut About) {
+        about.fact("parties", self.parties);
+        about.fact("broken", self.broken);
+        let mut seats: Vec<ClientId> = self.seats.iter().copied().collect();
+        seats.sort_unstable();
+        seats.into_iter().for_each(|client| about.holder(client, Vec::new()));
     }
 
     pub(crate) fn call(

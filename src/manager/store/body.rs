@@ -4,6 +4,7 @@ use super::arguments::Arguments;
 use super::barrier::Barrier;
 use super::condition::Condition;
 use super::datum::Out;
+use super::describe::About;
 use super::dict::Dict;
 use super::event::Event;
 use super::fault::Fault;
@@ -174,7 +175,24 @@ impl Body {
         match self {
             Body::Dict(dict) => Some(dict.len()),
             Body::List(list) => Some(list.len()),
+            Body::Queue(queue) => Some(queue.len()),
             _ => None,
+        }
+    }
+
+    /// Says what there is to know of it.
+    pub(crate) fn describe(&self, about: &mut About) {
+        match self {
+            Body::Dict(dict) => dict.describe(about),
+            Body::List(list) => list.describe(about),
+            Body::Lock(lock) => lock.describe(about),
+            Body::Condition(condition) => condition.describe(about),
+            Body::Semaphore(semaphore) => semaphore.describe(about),
+            Body::Event(event) => event.describe(about),
+            Body::Barrier(barrier) => barrier.describe(about),
+            Body::Queue(queue) => queue.describe(about),
+            // Only its program knows it.
+            Body::Own(_) => {}
         }
     }
 

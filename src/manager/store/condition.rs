@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::arguments::Arguments;
 use super::body::Body;
 use super::datum::{Out, Token};
+use super::describe::About;
 use super::fault::Fault;
 use super::lock::{Actor, Lock, Want};
 use super::world::{Caller, ClientId, WaiterId, World};
@@ -25,6 +26,10 @@ pub(crate) struct Condition {
 impl Condition {
     pub(crate) fn new(lock: Token) -> Self {
         Condition { lock, sleepers: VecDeque::new() }
+    }
+
+    pub(crate) fn describe(&self, about: &mut About) {
+        about.fact("lock", self.lock.object());
     }
 
     pub(crate) fn call(

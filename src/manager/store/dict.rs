@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use super::arguments::Arguments;
 use super::datum::{Datum, Out};
+use super::describe::About;
 use super::fault::Fault;
 use super::number;
 use super::world::World;
@@ -103,6 +104,10 @@ impl Dict {
 
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    pub(crate) fn describe(&self, about: &mut About) {
+        about.elements(self.rows.values(), |row, out| row.write(out));
     }
 
     fn value(&self, key: &[u8]) -> Option<&Datum> {

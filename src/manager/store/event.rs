@@ -2,6 +2,7 @@
 
 use super::arguments::{Arguments, Timeout};
 use super::datum::Out;
+use super::describe::About;
 use super::fault::Fault;
 use super::world::{Caller, WaiterId, World};
 use crate::manager::wire::pack;
@@ -13,6 +14,10 @@ pub(crate) struct Event {
 }
 
 impl Event {
+    pub(crate) fn describe(&self, about: &mut About) {
+        about.fact("set", self.set);
+    }
+
     pub(crate) fn call(
         &mut self,
         world: &mut World,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::arguments::Arguments;
 use super::datum::{Datum, Out};
+use super::describe::About;
 use super::fault::Fault;
 use super::number;
 use super::world::World;
@@ -37,6 +38,10 @@ impl List {
 
     pub(crate) fn len(&self) -> usize {
         self.items.len()
+    }
+
+    pub(crate) fn describe(&self, about: &mut About) {
+        about.elements(self.items.iter(), |item, out| out.push(item));
     }
 
     pub(crate) fn begin(&mut self) {

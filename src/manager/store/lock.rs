@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::arguments::{Arguments, Timeout};
 use super::datum::Out;
+use super::describe::About;
 use super::fault::Fault;
 use super::world::{Caller, ClientId, Departure, WaiterId, World};
 use crate::manager::wire::pack;
@@ -69,6 +70,15 @@ impl Lock {
 
     pub(crate) fn is_held_by(&self, client: ClientId, actor: Actor) -> bool {
         self.holder.as_ref().is_some_and(|holder| holder.client == client && holder.actor == actor)
+    }
+
+    pub(crate) fn describe(&self, about: &mut About) {
+        about.fact("held", self.holder.is_some());
+        about.fact("handed over", self.handed);
+        about.fact("mishap", self.mishap.map(Mishap::name));
+        if let Some(Holder { client, actor, fence, count }) = self.holder {
+            about.holder(client, vec![("thread", actor), ("fence", fence), ("times", count)]);
+        }
     }
 
     /// The call's answer, or `None` if it waits.

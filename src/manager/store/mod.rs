@@ -11,6 +11,7 @@ mod barrier;
 mod body;
 mod condition;
 mod datum;
+mod describe;
 mod dict;
 mod event;
 mod fault;
@@ -53,8 +54,8 @@ impl Store {
     }
 
     /// A client has come. Numbers are never used again.
-    pub(crate) fn enter(&mut self, client: ClientId) {
-        self.world.clients.insert(client, Client::default());
+    pub(crate) fn enter(&mut self, client: ClientId, who: &str) {
+        self.world.clients.insert(client, Client { who: who.into(), ..Client::default() });
     }
 
     /// A client's call, at `now` nanoseconds. What comes of it, for whomever, is in [`take_answers`](Self::take_answers).

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::arguments::{Arguments, Timeout};
 use super::datum::{Datum, Out};
+use super::describe::About;
 use super::fault::Fault;
 use super::world::{Caller, ClientId, WaiterId, World};
 use crate::manager::wire::pack;
@@ -93,6 +94,21 @@ impl Queue {
         }
         self.serve(world, who.object);
         Ok(Some(Out::nil()))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(crate) fn describe(&self, about: &mut About) {
+        about.fact("room", Some(self.most).filter(|&most| most != u64::MAX));
+        about.fact("closed", self.closed);
+        about.fact("given out", self.taken.len() as u64);
+        about.fact("unfinished", Some(self.unfinished).filter(|_| self.joinable));
+        for (&tag, taken) in &self.taken {
+            about.holder(taken.client, vec![("item", taken.place), ("tag", tag)]);
+        }
+        about.elements(self.items.values(), |item, out| out.push(item));
     }
 
     /// `[items, given out, unfinished, most or nil, closed]`

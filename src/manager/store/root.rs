@@ -87,6 +87,7 @@ impl Store {
                 Out::with(|out| pack::uint(out, ticket))
             }
             "list" => self.list(arguments)?,
+            "describe" => self.describe(arguments)?,
             "stats" => self.stats(),
             "observe" => self.observe(who, arguments)?,
             "transaction" => self.transaction(who, arguments)?,
@@ -148,10 +149,7 @@ impl Store {
                 pack::array(out, 5);
                 pack::uint(out, number);
                 pack::text(out, &slot.kind);
-                match &slot.name {
-                    Some(name) => pack::text(out, name),
-                    None => pack::nil(out),
-                }
+                optional_text(out, slot.name.as_deref());
                 pack::uint(out, slot.token.count() as u64);
                 match slot.body.as_ref().and_then(Body::len) {
                     Some(len) => pack::uint(out, len as u64),
@@ -269,6 +267,14 @@ fn check_name(name: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-fn not_found(name: &str) -> Fault {
+/// A text, or nil.
+pub(super) fn optional_text(out: &mut Vec<u8>, text: Option<&str>) {
+    match text {
+        Some(text) => pack::text(out, text),
+        None => pack::nil(out),
+    }
+}
+
+pub(super) fn not_found(name: &str) -> Fault {
     Fault::new(Fault::NOT_FOUND, format!("no object '{name}': create it first, or use open_or_create"))
 }

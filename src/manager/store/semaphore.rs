@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::arguments::{Arguments, Timeout};
 use super::datum::Out;
+use super::describe::About;
 use super::fault::Fault;
 use super::world::{Caller, ClientId, WaiterId, World};
 use crate::manager::wire::pack;
@@ -64,6 +65,14 @@ impl Semaphore {
         }
         self.grant(world, who.object);
         Ok(Some(Out::nil()))
+    }
+
+    pub(crate) fn describe(&self, about: &mut About) {
+        about.fact("free", self.free);
+        about.fact("bound", Some(self.bound).filter(|&bound| bound != u64::MAX));
+        for (&fence, &(client, count)) in &self.owned {
+            about.holder(client, vec![("permits", count), ("fence", fence)]);
+        }
     }
 
     fn holding(&mut self, fence: u64) -> Result<(ClientId, u64), Fault> {

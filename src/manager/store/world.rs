@@ -31,6 +31,8 @@ pub(crate) struct Slot {
 /// What belongs to a client.
 #[derive(Default)]
 pub(crate) struct Client {
+    /// In words, for display.
+    pub(crate) who: Box<str>,
     /// The objects that it has references to, and how many of them were sent to it.
     pub(crate) references: HashMap<u64, (Token, u64)>,
     pub(crate) waiters: BTreeSet<WaiterId>,

@@ -44,7 +44,7 @@ impl Bench {
     fn new() -> Self {
         let bounds = Bounds { memory: 1 << 20, result: 1 << 16, waiters: 8, objects: 100 };
         let mut store = Store::new(bounds, Types::default());
-        (1..=4).for_each(|client| store.enter(client));
+        (1..=4).for_each(|client| store.enter(client, &format!("tester {client}")));
         Bench { store, now: 0, request: 0, answers: Vec::new() }
     }
 

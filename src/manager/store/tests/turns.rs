@@ -230,3 +230,76 @@ fn join_waits_for_every_task_also_of_the_dead() {
     bench.try_call(3, queue, "ack", args().and(tag)).unwrap();
     assert!(!bench.waits(joiner));
 }
+
+#[derive(serde::Deserialize)]
+struct Described {
+    number: u64,
+    kind: String,
+    name: Option<String>,
+    references: u64,
+    clients: Vec<(u64, String, u64)>,
+    waiting: Vec<u64>,
+    holders: Vec<(u64, std::collections::BTreeMap<String, u64>)>,
+    state: std::collections::BTreeMap<String, crate::manager::Any>,
+    first: Vec<crate::manager::Any>,
+}
+
+fn described(bench: &mut Bench, object: u64) -> Described {
+    bench.call(4, 0, "describe", args().and(()).and(object).and(2))
+}
+
+#[test]
+fn an_object_tells_who_uses_it_holds_it_and_waits_for_it() {
+    let mut bench = Bench::new();
+    let lock = bench.make(1, "lock", Some("turn"), args());
+    let (fence, _): (u64, Option<String>) = bench.call(1, lock, "acquire", args().and(7).and(()));
+    bench.begin(3, lock, "acquire", args().and(8).and(()));
+    bench.begin(2, lock, "acquire", args().and(9).and(()));
+    let seen = described(&mut bench, lock);
+    assert_eq!((seen.number, seen.kind.as_str(), seen.name.as_deref()), (lock, "lock", Some("turn")));
+    assert_eq!((seen.references, &seen.waiting[..]), (2, &[3, 2][..]), "its name, and who made it");
+    assert_eq!(seen.clients[0], (1, "tester 1".into(), 1));
+    assert_eq!(seen.clients.iter().map(|client| client.0).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!((seen.holders[0].0, seen.holders[0].1["fence"], seen.holders[0].1["thread"]), (1, fence, 7));
+    bench.kill(1);
+    let seen = described(&mut bench, lock);
+    assert_eq!((seen.holders[0].0, &seen.waiting[..]), (3, &[2][..]));
+    assert_eq!(seen.state["mishap"], "died".into());
+}
+
+#[test]
+fn permits_seats_and_items_have_holders_and_collections_show_their_first_elements() {
+    let mut bench = Bench::new();
+    let semaphore = bench.make(1, "bounded_semaphore", Some("s"), args().and(5));
+    bench.call::<u64>(2, semaphore, "acquire", args().and(3).and(()));
+    let seen = described(&mut bench, semaphore);
+    assert_eq!((seen.holders[0].0, seen.holders[0].1["permits"]), (2, 3));
+    assert_eq!((&seen.state["free"], &seen.state["bound"]), (&2.into(), &5.into()));
+
+    let barrier = bench.make(1, "barrier", Some("b"), args().and(2));
+    bench.try_call(3, barrier, "join", args()).unwrap();
+    assert_eq!(described(&mut bench, barrier).holders[0].0, 3);
+
+    let queue = bench.make(1, "joinable_queue", Some("q"), args());
+    for item in ["a", "b", "c", "d"] {
+        bench.try_call(1, queue, "put", args().and(item).and(())).unwrap();
+    }
+    bench.try_call(2, queue, "get", args().and(())).unwrap();
+    let seen = described(&mut bench, queue);
+    assert_eq!(
+        (seen.holders[0].0, &seen.state["unfinished"], &seen.state["elements"]),
+        (2, &4.into(), &3.into())
+    );
+    assert_eq!(seen.first, ["b".into(), "c".into()], "as many as were asked for");
+
+    // What is too long is left out, and so is what comes behind it.
+    let list = bench.make(1, "list", Some("l"), args().and(["x", &"long".repeat(20_000)]));
+    assert_eq!(described(&mut bench, list).first, ["x".into()]);
+    let dict = bench.make(1, "dict", Some("d"), args().and([(1, "one")]));
+    let pair: Vec<crate::manager::Any> = vec![1.into(), "one".into()];
+    assert_eq!(described(&mut bench, dict).first, [pair.into()]);
+    let empty = args().and(()).and(()).and(0);
+    assert_eq!(bench.try_call(1, 0, "describe", empty), Err("bad-call"));
+    assert_eq!(bench.try_call(1, 0, "describe", args().and("none").and(()).and(0)), Err("not-found"));
+    assert_eq!(bench.try_call(1, 0, "describe", args().and(()).and(99).and(0)), Err("gone"));
+}

@@ -26,6 +26,18 @@ pub(super) fn uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(uid)
 }
 
+/// Process and user at the other end of a Unix socket, in words.
+pub(super) fn name(socket: BorrowedFd<'_>) -> io::Result<String> {
+    // A process of another pid namespace has the number 0 here.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let found = credentials(socket)?
+        && found.pid != 0
+    {
+        return Ok(format!("process {} of user {}", found.pid, found.uid));
+    }
+    Ok(format!("user {}", uid(socket)?))
+}
+
 /// Process, user and group of who made the other end of a Unix socket.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(in crate::sys) fn credentials(socket: BorrowedFd<'_>) -> io::Result<libc::ucred> {

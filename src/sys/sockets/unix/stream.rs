@@ -68,7 +68,7 @@ impl Stream {
     /// Who is at the other end, in words.
     pub(crate) fn peer(&self) -> String {
         let named = match self {
-            Stream::Local(stream) => peer::uid(stream.as_fd()).map(|uid| format!("user {uid}")),
+            Stream::Local(stream) => peer::name(stream.as_fd()),
             Stream::Tcp(stream) => stream.peer_addr().map(|address| address.to_string()),
         };
         named.unwrap_or_else(|_| "somebody who has gone".into())
