@@ -147,8 +147,8 @@ impl<T: Plain> Queue<T> {
 /// Slots of a [`Queue`] that are written in place; [`commit`](Self::commit) puts them in one step.
 ///
 /// What was not written before the commit is not put. Dropping the batch, or dying at any instruction before the commit, puts nothing; who
-/// dies behind it has put all. Others put and get meanwhile; items behind the batch wait for it, because order is kept. Without
-/// effect in a forked child.
+/// dies behind it has put all. Others put and get meanwhile; items behind the batch wait for it, because order is kept. A forked
+/// child's copy has no slots.
 #[must_use = "dropping it puts nothing"]
 pub struct ReservedBatch<'a, T: Plain> {
     ring: &'a Ring,
@@ -178,9 +178,18 @@ impl<T: Plain> ReservedBatch<'_, T> {
         self.written as usize
     }
 
-    /// Writes the next slot; gives the item back if all are written.
+    /// Whether the slots are the calling process's: a forked child's copy has none.
+    fn is_mine(&self) -> bool {
+        self.ring.attached().member.me() == self.first.id
+    }
+
+    /// Writes the next slot.
+    ///
+    /// # Errors
+    ///
+    /// The item, if all slots are written, or in a forked child.
     pub fn push(&mut self, item: T) -> Result<(), T> {
-        if self.written == self.count {
+        if self.written == self.count || !self.is_mine() {
             return Err(item);
         }
         // SAFETY: (S14) the slot is reserved for this guard, so nobody else touches its bytes.
@@ -199,22 +208,24 @@ impl<T: Plain> ReservedBatch<'_, T> {
     where
         T: bytemuck::Zeroable,
     {
-        for ahead in self.written..self.count {
+        let count = if self.is_mine() { self.count } else { 0 };
+        for ahead in self.written..count {
             // SAFETY: (S14) as in `push`; zeros are a `T`. In place: it may be larger than the stack.
             unsafe { self.place(ahead).write_bytes(0, 1) };
         }
-        self.written = self.count;
+        self.written = count;
         let this = &*self;
         // SAFETY: (S14) as in `push`; every slot holds a `T` now, the slots do not overlap, and the guard is borrowed.
-        (0..this.count).map(move |ahead| unsafe { this.place(ahead).as_mut() })
+        (0..count).map(move |ahead| unsafe { this.place(ahead).as_mut() })
     }
 
     /// All slots in order as they are, to be written through; see [`commit_written`](Self::commit_written).
     pub fn uninit(&mut self) -> impl Iterator<Item = &mut MaybeUninit<T>> {
         self.written = 0;
+        let count = if self.is_mine() { self.count } else { 0 };
         let this = &*self;
         // SAFETY: (S14) as in `zeroed`; nothing is said about what the slots hold.
-        (0..this.count).map(move |ahead| unsafe { this.place(ahead).cast().as_mut() })
+        (0..count).map(move |ahead| unsafe { this.place(ahead).cast().as_mut() })
     }
 
     /// Puts what was written, in one step; tells how many items that are.
@@ -235,7 +246,7 @@ impl<T: Plain> ReservedBatch<'_, T> {
     fn settle(self) -> usize {
         let this = ManuallyDrop::new(self);
         this.ring.settle_many(this.first, this.count, this.written);
-        this.written as usize
+        if this.is_mine() { this.written as usize } else { 0 }
     }
 
     fn place(&self, ahead: u64) -> NonNull<T> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
@@ -15,20 +16,24 @@ pub(super) fn place<T: Plain>(ring: &Ring, position: u64) -> NonNull<T> {
 
 /// Whether a slot that the caller has TAKEN holds bytes that are a `T`.
 pub(super) fn is_valid<T: Plain>(ring: &Ring, slot: Slot) -> bool {
-    // SAFETY: (S14) nobody writes the slot while it is TAKEN; any bytes are a `Bits`.
-    let bits = unsafe { place::<T>(ring, slot.position).cast::<T::Bits>().read_unaligned() };
-    T::is_valid_bit_pattern(&bits)
+    const { assert!(size_of::<T>() == size_of::<T::Bits>()) };
+    const { assert!(align_of::<T::Bits>() <= align_of::<T>()) };
+    // SAFETY: (S14) nobody writes the slot while it is TAKEN; any bytes are a `Bits`. In place: it may be larger than the stack.
+    T::is_valid_bit_pattern(unsafe { place::<T>(ring, slot.position).cast::<T::Bits>().as_ref() })
 }
 
 /// A slot of a [`Queue`](super::Queue) that is written in place; [`commit`](Self::commit) puts it.
 ///
 /// Dropping it uncommitted leaves nothing in the queue. Others put and get meanwhile; items behind it wait for it, because
-/// order is kept. If its process dies, the slot is skipped. Without effect in a forked child.
+/// order is kept. If its process dies, the slot is skipped. In a forked child its copy is without effect: what the child writes goes
+/// to a place of its own, which nobody else sees.
 #[must_use = "dropping a reservation gives the slot up"]
 pub struct Reservation<'a, T: Plain> {
     ring: &'a Ring,
     slot: Slot,
     place: NonNull<T>,
+    /// Where a forked child writes: the slot is its parent's.
+    aside: Option<Box<MaybeUninit<T>>>,
     plain: PhantomData<&'a mut T>,
 }
 
@@ -38,15 +43,25 @@ unsafe impl<T: Plain> Send for Reservation<'_, T> {}
 impl<'a, T: Plain> Reservation<'a, T> {
     pub(super) fn new(ring: &'a Ring, slot: Slot) -> Self {
         let place = place(ring, slot.position);
-        Reservation { ring, slot, place, plain: PhantomData }
+        Reservation { ring, slot, place, aside: None, plain: PhantomData }
+    }
+
+    /// Where to write.
+    fn place(&mut self) -> NonNull<T> {
+        if self.ring.attached().member.me() == self.slot.id {
+            return self.place;
+        }
+        NonNull::from(&mut **self.aside.get_or_insert_with(Box::new_uninit)).cast()
     }
 
     /// Writes the whole item.
     pub fn write(&mut self, item: T) -> &mut T {
-        // SAFETY: (S14) the slot is RESERVED for this guard, so nobody else touches its bytes; now they are a `T`.
+        let mut place = self.place();
+        // SAFETY: (S14) the slot is RESERVED for this guard, or the place its own, so nobody else touches its bytes; now they are
+        // a `T`.
         unsafe {
-            self.place.write(item);
-            self.place.as_mut()
+            place.write(item);
+            place.as_mut()
         }
     }
 
@@ -55,10 +70,11 @@ impl<'a, T: Plain> Reservation<'a, T> {
     where
         T: bytemuck::Zeroable,
     {
+        let mut place = self.place();
         // SAFETY: (S14) as in `write`; zeros are a `T`. In place: it may be larger than the stack.
         unsafe {
-            self.place.write_bytes(0, 1);
-            self.place.as_mut()
+            place.write_bytes(0, 1);
+            place.as_mut()
         }
     }
 
@@ -76,7 +92,8 @@ impl<'a, T: Plain> Reservation<'a, T> {
         self.finish();
     }
 
-    fn finish(self) {
+    fn finish(mut self) {
+        drop(self.aside.take());
         let this = std::mem::ManuallyDrop::new(self);
         this.ring.settle(this.slot, true);
     }

@@ -158,7 +158,7 @@ impl<T: Plain> Queue<T> {
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get).
+    /// As [`get`](Self::get). Bytes that are no `T` end a batch before them and come alone: no other item is lost with them.
     pub fn get_many(&self, most: usize) -> Result<Vec<T>, GetError> {
         self.get_many_until(most, Deadline::Never)
     }
@@ -324,13 +324,6 @@ impl<T: Plain> Queue<T> {
     }
 
     #[inline]
-    fn get_bytes(&self, to: &mut [MaybeUninit<u8>], deadline: Deadline) -> Result<usize, GetError> {
-        let member = &self.ring.attached().member;
-        until(member.host(), member.me(), self.ring.waiting(true), deadline, || self.ring.get(to, deadline))
-            .map_err(|why| not_taken(why, deadline))
-    }
-
-    #[inline]
     fn get_until(&self, deadline: Deadline) -> Result<T, GetError> {
         let mut bits = MaybeUninit::<T::Bits>::uninit();
         let (ring, mut again) = (&self.ring, false);
@@ -354,10 +347,18 @@ impl<T: Plain> Queue<T> {
         let most = most.min(self.capacity());
         let mut places: Vec<MaybeUninit<T::Bits>> = Vec::with_capacity(most);
         places.resize_with(most, MaybeUninit::uninit);
-        let count = self.get_bytes(bytes_of_places(&mut places), deadline)?;
+        let is_item = |bytes: &[MaybeUninit<u8>]| {
+            // SAFETY: (S9) these are all bytes of one of `places`, and `Ring::get` has written them.
+            T::is_valid_bit_pattern(unsafe { &*bytes.as_ptr().cast::<T::Bits>() })
+        };
+        let member = &self.ring.attached().member;
+        let count = until(member.host(), member.me(), self.ring.waiting(true), deadline, || {
+            self.ring.get(bytes_of_places(&mut places), is_item, deadline)
+        })
+        .map_err(|why| not_taken(why, deadline))?;
         places[..count]
             .iter()
-            // SAFETY: (S9) `get_bytes` wrote all bytes of the first `count` private copies.
+            // SAFETY: (S9) `Ring::get` wrote all bytes of the first `count` private copies.
             .map(|bits| unsafe { read_checked(bits) }.map_err(|_| GetError::Failed(self.invalid())))
             .collect()
     }

@@ -175,6 +175,9 @@ impl<'a, R: Items> Source<'a> for ReadySource<'a, R> {
     }
 
     fn announce(&mut self) -> Result<Announced<'a>> {
+        let attached = self.ring.attached();
+        // A read-only handle is refused: it cannot announce anybody.
+        attached.member.join(|| attached.object(), "wait for it")?;
         let waiting = self.ring.waiting();
         let ticket = waiting.prepare();
         self.ticket = Some(ticket);

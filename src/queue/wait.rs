@@ -84,11 +84,19 @@ fn until_slow<R, E: Retry>(
         match attempt() {
             Err(why) if why.worth_waiting() => {
                 // Each try looks for the dead, so a slice that passed needs no look of its own.
-                if waiting.events.wait(&mut patience, ticket) && patience.is_over() {
-                    ran_dry(Key::of(waiting.events), 0);
-                    return Err(why);
+                if waiting.events.wait(&mut patience, ticket) {
+                    if patience.is_over() {
+                        ran_dry(Key::of(waiting.events), 0);
+                        return Err(why);
+                    }
+                    continue;
                 }
             }
+            other => return other,
+        }
+        // Woken: who finds something now announces nobody, which would cost the next notifier two system calls.
+        match attempt() {
+            Err(why) if why.worth_waiting() => {}
             other => return other,
         }
     }

@@ -8,6 +8,7 @@ mod broadcast;
 mod bytes;
 mod codec;
 mod hostile;
+mod in_place;
 mod joinable;
 mod pipe;
 mod plain;
@@ -15,6 +16,7 @@ mod pollable;
 mod recovery;
 mod spsc;
 mod support;
+mod wrap;
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use procshare_harness::{Rng, child};
 /// A space in a directory of its own, removed at the end.
 pub(crate) struct Home {
     pub(crate) space: Space,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Home {

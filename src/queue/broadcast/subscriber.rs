@@ -186,7 +186,7 @@ impl<T: Plain> Subscriber<T> {
                 Ok(())
             }
             Err(NotReceived::Missed(count)) => {
-                self.missed += count;
+                self.missed = self.missed.saturating_add(count);
                 self.advance(count);
                 Err(RecvError::Missed(count))
             }

@@ -10,12 +10,15 @@ use crate::queue::frames::{FrameRing, HeldFrame};
 /// Room in a [`BytesQueue`](super::BytesQueue) that is written in place; [`commit`](Self::commit) puts it.
 ///
 /// Dropping it uncommitted leaves nothing in the queue. Others put and get meanwhile; items behind it wait for it, because
-/// order is kept. If its process dies, it is skipped. Without effect in a forked child.
+/// order is kept. If its process dies, it is skipped. In a forked child its copy is without effect: what the child writes goes to a
+/// place of its own, which nobody else sees.
 #[must_use = "dropping a reservation gives the room up"]
 pub struct BytesReservation<'a> {
     ring: &'a FrameRing,
     held: HeldFrame,
     place: NonNull<u8>,
+    /// Where a forked child writes: the room is its parent's.
+    aside: Option<Box<[MaybeUninit<u8>]>>,
     /// So many bytes from the first one on are what the caller wrote, or zeros.
     written: usize,
 }
@@ -26,7 +29,16 @@ unsafe impl Send for BytesReservation<'_> {}
 impl<'a> BytesReservation<'a> {
     pub(super) fn new(ring: &'a FrameRing, held: HeldFrame) -> Self {
         let place = place(ring, &held);
-        BytesReservation { ring, held, place, written: 0 }
+        BytesReservation { ring, held, place, aside: None, written: 0 }
+    }
+
+    /// Where to write.
+    fn place(&mut self) -> NonNull<u8> {
+        if self.aside.is_none() && self.ring.attached().member.me() != self.held.id {
+            let aside = self.aside.insert(Box::new_uninit_slice(self.held.len));
+            (self.place, self.written) = (NonNull::from(&mut **aside).cast(), 0);
+        }
+        self.place
     }
 
     /// Bytes of the item.
@@ -41,21 +53,21 @@ impl<'a> BytesReservation<'a> {
 
     /// The bytes, to be written; what was not written before is zero.
     pub fn zeroed(&mut self) -> &mut [u8] {
-        let len = self.held.len;
-        // SAFETY: (S14) the frame is RESERVED for this guard, so nobody else touches its bytes; all of them are written here or
-        // were before.
+        let (place, len) = (self.place(), self.held.len);
+        // SAFETY: (S14) the frame is RESERVED for this guard, or the place its own, so nobody else touches its bytes; all of them
+        // are written here or were before.
         unsafe {
-            self.place.add(self.written).write_bytes(0, len - self.written);
+            place.add(self.written).write_bytes(0, len - self.written);
             self.written = len;
-            std::slice::from_raw_parts_mut(self.place.as_ptr(), len)
+            std::slice::from_raw_parts_mut(place.as_ptr(), len)
         }
     }
 
     /// Writes `from` to the beginning, as far as there is room; the rest becomes zero. Returns all bytes.
     pub fn write(&mut self, from: &[u8]) -> &mut [u8] {
-        let count = from.len().min(self.held.len);
+        let (place, count) = (self.place(), from.len().min(self.held.len));
         // SAFETY: (S14) as in `zeroed`; the caller's bytes lie elsewhere, because the reservation is borrowed.
-        unsafe { self.place.copy_from_nonoverlapping(NonNull::from(from).cast(), count) };
+        unsafe { place.copy_from_nonoverlapping(NonNull::from(from).cast(), count) };
         self.written = count;
         self.zeroed()
     }
@@ -64,7 +76,7 @@ impl<'a> BytesReservation<'a> {
     pub fn uninit(&mut self) -> &mut [MaybeUninit<u8>] {
         self.written = 0;
         // SAFETY: (S14) as in `zeroed`; nothing is said about what the bytes hold.
-        unsafe { std::slice::from_raw_parts_mut(self.place.as_ptr().cast(), self.held.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.place().as_ptr().cast(), self.held.len) }
     }
 
     /// Makes the item shorter; more bytes than it has change nothing.
@@ -88,7 +100,8 @@ impl<'a> BytesReservation<'a> {
         self.finish();
     }
 
-    fn finish(self) {
+    fn finish(mut self) {
+        drop(self.aside.take());
         let this = std::mem::ManuallyDrop::new(self);
         this.ring.settle(this.held, true);
     }

@@ -80,6 +80,32 @@ struct TakeSide {
     next_items: AtomicU64,
 }
 
+/// The count that belongs to `position`, also if whoever moved it died before it could write that: the journal has it. A hint.
+fn counted(
+    position: &AtomicU64,
+    items: &AtomicU64,
+    next_position: &AtomicU64,
+    next_items: &AtomicU64,
+) -> u64 {
+    // Acquire: the journal was written before the position that it belongs to. Relaxed: a figure of no one instant.
+    let is_next = position.load(Acquire) == next_position.load(Relaxed);
+    if is_next { next_items.load(Relaxed) } else { items.load(Relaxed) }
+}
+
+impl PutSide {
+    /// Items put or reserved since the ring was made.
+    fn count(&self) -> u64 {
+        counted(&self.position, &self.items, &self.next_position, &self.next_items)
+    }
+}
+
+impl TakeSide {
+    /// Items taken or given up since the ring was made.
+    fn count(&self) -> u64 {
+        counted(&self.position, &self.items, &self.next_position, &self.next_items)
+    }
+}
+
 /// What precedes the ring.
 #[repr(C, align(64))]
 pub(in crate::queue) struct FrameRingHead {
@@ -202,7 +228,7 @@ impl FrameRing {
     pub(in crate::queue) fn describe_at(segment: &Arc<Segment>, at: usize) -> Result<RawFacts> {
         let head = Shared::<FrameRingHead>::new(segment, at)?;
         // Relaxed: figures that are no one instant anyway.
-        let (put, taken) = (head.put.items.load(Relaxed), head.take.items.load(Relaxed));
+        let (put, taken) = (head.put.count(), head.take.count());
         let used = head.put.position.load(Relaxed).saturating_sub(head.take.free.load(Relaxed));
         Ok(vec![
             ("length", Fact::Number(put.saturating_sub(taken))),
@@ -234,9 +260,9 @@ impl FrameRing {
 
     /// Items put since the ring was made, and items taken.
     pub(in crate::queue) fn counts(&self) -> (u64, u64) {
-        // Relaxed: two figures read one after the other are no instant anyway. The taken first, so that the other is not less.
-        let taken = self.head.take.items.load(Relaxed);
-        (self.head.put.items.load(Relaxed), taken)
+        // Two figures read one after the other are no instant anyway. The taken first, so that the other is not less.
+        let taken = self.head.take.count();
+        (self.head.put.count().max(taken), taken)
     }
 
     /// Bytes in use, heads of frames included.

@@ -86,11 +86,12 @@ impl FrameRing {
             return Err(NotTaken::Empty);
         }
         let owner = self.enter_take(deadline, "get from it")?;
-        let (mut count, mut outcome) = (0, Ok(()));
+        let (mut count, mut outcome, mut any_behind) = (0, Ok(()), false);
         while count < most && outcome.is_ok() {
             match self.next() {
                 Ok((frame, behind)) if take(frame) => {
                     self.consume(frame, behind);
+                    any_behind |= behind;
                     count += 1;
                 }
                 Ok(_) => break,
@@ -98,6 +99,10 @@ impl FrameRing {
             }
         }
         self.leave_take(owner);
+        if any_behind && self.is_closed() {
+            // It may have been the last that could come back.
+            self.head.not_empty.events.notify_all(self.attached.member.host());
+        }
         if count > 0 { Ok(count) } else { outcome.map(|()| 0) }
     }
 
@@ -195,7 +200,9 @@ impl FrameRing {
             if frame.stamp.state() == Some(State::Committed) {
                 return Ok((frame, false));
             }
-            self.pass(frame)?;
+            if !self.pass(frame)? {
+                return self.nothing(head);
+            }
         }
     }
 
@@ -212,16 +219,16 @@ impl FrameRing {
         Ok(filled)
     }
 
-    /// Goes on behind a frame at the head that is no item, or says that it may become one.
+    /// Goes on behind a frame at the head that is no item; `false`: it may become one.
     #[cold]
-    fn pass(&self, frame: Frame) -> Result<(), NotTaken> {
+    fn pass(&self, frame: Frame) -> Result<bool> {
         let word = &self.frame_head(frame.position).stamp;
         match frame.stamp.state() {
             Some(State::Skipped | State::Padding) => self.advance(frame),
             Some(State::Reserved) => {
                 let host = self.attached.member.host();
                 if host.fate(frame.stamp.id()) != Fate::Gone {
-                    return Err(NotTaken::Empty);
+                    return Ok(false);
                 }
                 word.replace(frame.stamp, Self::stamp(State::Skipped, frame.position, 0));
                 // Those behind it have waited for it.
@@ -233,12 +240,12 @@ impl FrameRing {
                 self.head.returned.store(1, SeqCst);
                 self.return_if_dead(frame);
             }
-            _ => return Err(self.corrupt_frame(frame, self.size).into()),
+            _ => return Err(self.corrupt_frame(frame, self.size)),
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Nothing is between head and tail: looks for what the dead held, and for the end.
+    /// Nothing can be delivered from the head on: looks for what the dead held, and for the end.
     #[cold]
     fn nothing(&self, head: u64) -> Result<(Frame, bool), NotTaken> {
         if self.head.take.free.load(Relaxed) == head {
@@ -247,11 +254,22 @@ impl FrameRing {
             return Err(if drained { NotTaken::Closed } else { NotTaken::Empty });
         }
         let (mut held, mut returned) = (false, false);
+        // Who reads many items is asked for once.
+        let mut alive = None;
         self.walk(|frame| {
-            let state = frame.stamp.state();
-            held |= matches!(state, Some(State::Taken | State::Returned));
-            // Whoever returned it may have died before it could say so.
-            returned |= state == Some(State::Returned) || self.return_if_dead(frame);
+            match frame.stamp.state() {
+                // Whoever returned it may have died before it could say so.
+                Some(State::Returned) => (held, returned) = (true, true),
+                Some(State::Taken) => {
+                    held = true;
+                    if alive != Some(frame.stamp.id()) {
+                        let is_back = self.return_if_dead(frame);
+                        returned |= is_back;
+                        alive = if is_back { None } else { Some(frame.stamp.id()) };
+                    }
+                }
+                _ => {}
+            }
             true
         })?;
         if returned && let Some(frame) = self.find_returned()? {

@@ -78,7 +78,7 @@ impl Ring {
             written => Stamp::new(State::Committed, first.position, written),
         };
         if self.attached.member.me() == first.id && self.stamp(first.position).replace(held, next) {
-            self.head.not_empty.events.notify(self.attached.member.host(), written.max(1) as u32);
+            self.announce_settled(first.position.wrapping_add(count - 1), written as u32);
         }
     }
 
@@ -163,19 +163,20 @@ impl Ring {
         if self.attached.member.me() != first.id {
             return;
         }
-        let (mut emptied, mut returned) = (0, 0);
+        let (mut emptied, mut returned, mut last) = (0, 0, first.position);
         for ahead in 0..count {
             let position = first.position.wrapping_add(ahead);
             let held = Stamp::new(State::Taken, position, first.id);
             let stamp = self.stamp(position);
             if ahead < done {
                 emptied += u32::from(stamp.replace(held, self.emptied(position)));
+                last = position;
             } else {
                 returned += u32::from(stamp.replace(held, Stamp::new(State::Returned, position, 0)));
             }
         }
         if emptied > 0 {
-            self.announce_emptied(emptied);
+            self.announce_emptied(last, emptied);
         }
         if returned > 0 {
             self.announce_returned(returned);

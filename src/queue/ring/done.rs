@@ -85,9 +85,13 @@ impl Ring {
         let ahead = tail.wrapping_sub(head).saturating_add(1).min(most);
         let waiting = (0..ahead).filter(|offset| {
             let position = head.wrapping_add(*offset);
-            self.stamp(position).load().is(State::Committed, position)
+            let stamp = self.stamp(position).load();
+            // One that is taken lies before the head for a moment, or its reader died in that moment.
+            let is_there = matches!(stamp.state(), Some(State::Committed | State::Taken | State::Returned));
+            is_there && stamp.is_of(position)
         });
-        // Relaxed: set under the take lock before the first slot is taken; who has not seen it saw none of those stamps.
+        // Relaxed: set under the take lock before a slot is taken, and wiped when none is; the head above, which is moved after
+        // that, was read with Acquire.
         let behind = if self.head.take.peeked.load(Relaxed) == 0 { 0 } else { most };
         let held = (1..=behind).filter(|offset| {
             let position = head.wrapping_sub(*offset);

@@ -287,8 +287,15 @@ impl Ring {
     pub(in crate::queue) fn len(&self) -> u64 {
         // Relaxed: two positions read one after the other are no instant anyway.
         let head = self.head.take.position.load(Relaxed);
-        let ahead = self.head.put.position.load(Relaxed).saturating_sub(head);
-        (ahead + self.given_back()).min(self.layout.capacity)
+        let ahead = self.tail().saturating_sub(head);
+        ahead.saturating_add(self.given_back()).min(self.layout.capacity)
+    }
+
+    /// Where the next item will be put, also if the producer of the last one died before it could say so. A hint.
+    fn tail(&self) -> u64 {
+        // Acquire: a tail that is seen is one whose stamps are seen.
+        let tail = self.head.put.position.load(Acquire);
+        if self.is_behind(tail, self.stamp(tail).load()) { tail.wrapping_add(1) } else { tail }
     }
 
     /// Items behind the head that were given back by who read them in place, or are a dead reader's that somebody noticed.
@@ -304,11 +311,17 @@ impl Ring {
     /// Whether the next item has no slot: the ring has as many items as slots, or somebody still reads in place what lay there a
     /// lap ago. A hint.
     pub(in crate::queue) fn is_full(&self) -> bool {
-        // Acquire: a tail that is seen is one whose stamps are seen.
-        let tail = self.head.put.position.load(Acquire);
-        let free = self.stamp(tail).load().is(State::Empty, tail);
+        let (put, tail) = (self.head.put.position.load(Acquire), self.tail());
+        let before = tail.wrapping_sub(self.layout.capacity);
+        let stamp = self.stamp(tail).load();
+        let occupied = match stamp.state() {
+            Some(State::Committed) => self.head.take.position.load(Relaxed) <= before,
+            // Nobody's, who gave it up: a producer passes over it.
+            Some(State::Empty | State::Skipped) => false,
+            _ => true,
+        };
         // A tail that moved meanwhile had room.
-        !free && self.head.put.position.load(Acquire) == tail
+        occupied && stamp.is_of(before) && self.head.put.position.load(Acquire) == put
     }
 
     /// The most items that were ever in the ring.
@@ -318,7 +331,10 @@ impl Ring {
 
     /// Items put since the ring was made, and items taken.
     pub(in crate::queue) fn counts(&self) -> (u64, u64) {
-        (self.head.put.position.load(Relaxed), self.head.take.position.load(Relaxed))
+        // Relaxed: two figures read one after the other are no instant anyway. An item may be taken before its producer has moved
+        // the tail.
+        let taken = self.head.take.position.load(Relaxed);
+        (self.tail().max(taken), taken)
     }
 
     pub(in crate::queue) fn is_closed(&self) -> bool {

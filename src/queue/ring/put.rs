@@ -3,7 +3,7 @@
 use bytemuck::NoUninit;
 
 use super::super::stamp::{Stamp, State};
-use super::{HIGH_WATER_EVERY, NotPut, Ring, Slot};
+use super::{HIGH_WATER_EVERY, NotPut, NotTaken, Ring, Slot};
 use crate::atomic::Ordering::*;
 use crate::error::{Error, Result as Outcome};
 use crate::time::Deadline;
@@ -35,8 +35,8 @@ impl Ring {
         if let Ok(tail) = tail {
             self.items.store_value(self.item_at(tail), item);
             self.stamp(tail).store(Stamp::new(State::Committed, tail, 0));
-            put.position.store(tail + 1, Relaxed);
-            self.note_high_water(tail + 1);
+            put.position.store(tail.wrapping_add(1), Relaxed);
+            self.note_high_water(tail.wrapping_add(1));
         }
         self.leave(put, owner);
         tail?;
@@ -73,7 +73,7 @@ impl Ring {
             }
             self.items.store(self.item_at(tail), item);
             self.stamp(tail).store(Stamp::new(State::Committed, tail, 0));
-            tail += 1;
+            tail = tail.wrapping_add(1);
             count += 1;
             put.position.store(tail, Relaxed);
         }
@@ -115,32 +115,59 @@ impl Ring {
         if self.is_closed() {
             return Err(NotPut::Closed);
         }
-        let before = tail.wrapping_sub(self.layout.capacity);
-        let consumed = stamp.is(State::Empty, tail.wrapping_add(self.layout.capacity));
-        if stamp.is_of(tail) || consumed {
+        if self.is_behind(tail, stamp) {
             // A producer died between its stamp and the tail; a consumer may have taken the item since.
-            self.head.put.position.store(tail + 1, Relaxed);
-            return Ok(tail + 1);
+            self.head.put.position.store(tail.wrapping_add(1), Relaxed);
+            return Ok(tail.wrapping_add(1));
         }
+        let before = tail.wrapping_sub(self.layout.capacity);
         if !stamp.is_of(before) {
             return Err(NotPut::Failed(self.corrupt(tail, stamp)));
         }
-        match stamp.state() {
-            // Relaxed: only a hint; what counts is decided under the take lock.
-            Some(State::Committed | State::Skipped) if self.head.take.position.load(Relaxed) > before => {
+        // Relaxed: only a hint; what counts is decided under the take lock.
+        let passed = self.head.take.position.load(Relaxed) > before;
+        let freed = match stamp.state() {
+            Some(State::Committed | State::Skipped) if passed => {
                 self.finish_consuming(before)?;
-                Ok(tail)
+                true
             }
-            Some(State::Taken) => {
-                self.raise_high_water(self.layout.capacity);
-                self.return_if_dead(before, stamp);
-                Err(NotPut::Full)
+            Some(State::Taken) if passed => self.return_if_dead(before, stamp),
+            // The head is here, and nothing that can be delivered: nobody who consumes may ever come by.
+            Some(State::Skipped | State::Taken) => self.move_head(before, stamp)?,
+            Some(State::Reserved) => {
+                stamp.id() != 0 && self.is_gone(stamp.id()) && self.move_head(before, stamp)?
             }
-            Some(State::Committed | State::Skipped | State::Reserved | State::Returned) => {
-                self.raise_high_water(self.layout.capacity);
-                Err(NotPut::Full)
-            }
-            _ => Err(NotPut::Failed(self.corrupt(tail, stamp))),
+            Some(State::Committed | State::Returned) => false,
+            _ => return Err(NotPut::Failed(self.corrupt(tail, stamp))),
+        };
+        if freed {
+            return Ok(tail);
+        }
+        self.raise_high_water(self.layout.capacity);
+        Err(NotPut::Full)
+    }
+
+    /// Whether the item of `tail` was put already, though the tail does not say so: its producer is about to move the tail, or died
+    /// there.
+    pub(super) fn is_behind(&self, tail: u64, stamp: Stamp) -> bool {
+        let consumed = stamp.is(State::Empty, tail.wrapping_add(self.layout.capacity));
+        consumed || (stamp.is_of(tail) && !stamp.is(State::Empty, tail))
+    }
+
+    /// Moves the head, which is at `before`, to the next item that can be delivered; tells whether that changed the slot.
+    ///
+    /// Under both locks (take within put; nobody takes them the other way round).
+    fn move_head(&self, before: u64, stamp: Stamp) -> Result<bool, NotPut> {
+        let take = &self.head.take;
+        let (owner, clean) = self.enter(take, Deadline::Now, "put into it")?;
+        if !clean {
+            take.returned.store(1, SeqCst);
+        }
+        let next = self.next();
+        self.leave(take, owner);
+        match next {
+            Err(NotTaken::Failed(error)) => Err(NotPut::Failed(error)),
+            _ => Ok(self.stamp(before).load() != stamp),
         }
     }
 
@@ -159,7 +186,7 @@ impl Ring {
             && matches!(stamp.state(), Some(State::Committed | State::Skipped))
             && take.position.load(Relaxed) > before;
         if consumed {
-            self.stamp(before).store(Stamp::new(State::Empty, before + self.layout.capacity, 0));
+            self.stamp(before).store(self.emptied(before));
         }
         self.leave(take, owner);
         Ok(())
@@ -197,8 +224,8 @@ impl Ring {
         let tail = self.free_tail(put.position.load(Relaxed));
         if let Ok(tail) = tail {
             self.stamp(tail).store(Stamp::new(State::Reserved, tail, owner.id()));
-            put.position.store(tail + 1, Relaxed);
-            self.note_high_water(tail + 1);
+            put.position.store(tail.wrapping_add(1), Relaxed);
+            self.note_high_water(tail.wrapping_add(1));
         }
         self.leave(put, owner);
         Ok(Slot { position: tail?, id: owner.id() })
@@ -210,7 +237,24 @@ impl Ring {
         let state = if commit { State::Committed } else { State::Skipped };
         let next = Stamp::new(state, slot.position, 0);
         if self.attached.member.me() == slot.id && self.stamp(slot.position).replace(held, next) {
-            self.head.not_empty.events.notify(self.attached.member.host(), 1);
+            self.announce_settled(slot.position, u32::from(commit));
+        }
+    }
+
+    /// Says that a reservation whose last slot is at `last` has become so many items, or nothing.
+    pub(super) fn announce_settled(&self, last: u64, items: u32) {
+        let host = self.attached.member.host();
+        let behind = last.wrapping_add(1);
+        let follower = self.stamp(behind).load();
+        if self.is_closed() || follower.is(State::Committed, behind) || follower.is(State::Skipped, behind) {
+            // More than these items have waited for this, or the end has.
+            self.head.not_empty.events.notify_all(host);
+        } else if items > 0 {
+            self.head.not_empty.events.notify(host, items);
+        }
+        if items == 0 {
+            // Producers who find the ring full of nothing make room themselves.
+            self.head.not_full.events.notify_all(host);
         }
     }
 }

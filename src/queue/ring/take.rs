@@ -5,18 +5,35 @@ use core::mem::MaybeUninit;
 use bytemuck::AnyBitPattern;
 
 use super::super::stamp::{Stamp, State};
-use super::{NotTaken, Ring, Slot};
+use super::{NotTaken, Ring, Side, Slot};
 use crate::atomic::Ordering::*;
 use crate::error::{Error, Result};
 use crate::participant::{Fate, Host};
+use crate::sync::Owner;
 use crate::time::Deadline;
 
+/// The lock of a side, given back when this is dropped: user code runs meanwhile, between the items.
+struct Held<'a> {
+    ring: &'a Ring,
+    side: &'a Side,
+    owner: Owner,
+}
+
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.ring.leave(self.side, self.owner);
+    }
+}
+
 impl Ring {
-    /// Copies items out until `to` is full or no more are there; tells how many, at least one.
+    /// Copies items out until `to` is full or no more are there; tells how many, at least one. One that is none, as `is_item` says,
+    /// comes alone.
     #[inline]
     pub(in crate::queue) fn get(
         &self,
         to: &mut [MaybeUninit<u8>],
+        is_item: impl Fn(&[MaybeUninit<u8>]) -> bool,
         deadline: Deadline,
     ) -> Result<usize, NotTaken> {
         let take = &self.head.take;
@@ -24,10 +41,12 @@ impl Ring {
         if !clean {
             take.returned.store(1, SeqCst);
         }
-        let outcome = self.get_held(to);
-        self.leave(take, owner);
+        let mut behind = false;
+        let held = Held { ring: self, side: take, owner };
+        let outcome = self.get_held(to, is_item, &mut behind);
+        drop(held);
         let count = outcome?;
-        self.head.not_full.events.notify(self.attached.member.host(), count as u32);
+        self.announce_room(count as u32, behind);
         Ok(count)
     }
 
@@ -49,9 +68,28 @@ impl Ring {
             self.consume(position, behind);
         }
         self.leave(take, owner);
-        next?;
-        self.head.not_full.events.notify(self.attached.member.host(), 1);
+        self.announce_room(1, next?.1);
         Ok(())
+    }
+
+    /// Wakes producers, `count` items having been taken; one from `behind` the head may have kept others from being of use.
+    #[inline]
+    fn announce_room(&self, count: u32, behind: bool) {
+        if behind {
+            self.announce_all();
+        } else {
+            self.head.not_full.events.notify(self.attached.member.host(), count);
+        }
+    }
+
+    /// Wakes all producers; if the ring is closed, also all consumers: what was taken may have been the last.
+    #[cold]
+    fn announce_all(&self) {
+        let host = self.attached.member.host();
+        self.head.not_full.events.notify_all(host);
+        if self.is_closed() {
+            self.head.not_empty.events.notify_all(host);
+        }
     }
 
     /// Whether there is nothing to do for a consumer that waits, seen without the lock: the next slot is free, and nothing was
@@ -101,14 +139,27 @@ impl Ring {
 
     /// As `get`, with the take lock held.
     #[inline]
-    fn get_held(&self, to: &mut [MaybeUninit<u8>]) -> Result<usize, NotTaken> {
+    fn get_held(
+        &self,
+        to: &mut [MaybeUninit<u8>],
+        is_item: impl Fn(&[MaybeUninit<u8>]) -> bool,
+        any_behind: &mut bool,
+    ) -> Result<usize, NotTaken> {
         let mut count = 0;
         for item in to.chunks_exact_mut(self.size.max(1)) {
             match self.next() {
                 Ok((position, behind)) => {
                     self.items.load(self.item_at(position), item);
+                    let valid = is_item(item);
+                    if !valid && count > 0 {
+                        break;
+                    }
                     self.consume(position, behind);
+                    *any_behind |= behind;
                     count += 1;
+                    if !valid {
+                        break;
+                    }
                 }
                 Err(NotTaken::Empty | NotTaken::Closed) if count > 0 => break,
                 Err(why) => return Err(why),
@@ -122,9 +173,9 @@ impl Ring {
     fn consume(&self, position: u64, behind: bool) {
         if !behind {
             // Release: pair CONSUMED.
-            self.head.take.position.store(position + 1, Release);
+            self.head.take.position.store(position.wrapping_add(1), Release);
         }
-        self.stamp(position).store(Stamp::new(State::Empty, position + self.layout.capacity, 0));
+        self.stamp(position).store(self.emptied(position));
     }
 
     /// The next item to be delivered, and whether it lies behind the head. With the take lock held.
@@ -159,36 +210,31 @@ impl Ring {
             match state {
                 Some(State::Committed | State::Skipped) if stamp.id() != 0 => self.unpack(head, stamp),
                 Some(State::Committed) => return Ok((head, false)),
-                Some(State::Empty) => {
-                    if take.peeked.load(Relaxed) != 0 && self.return_dead(head) {
-                        return self.find_returned().map(|position| (position, true)).ok_or(NotTaken::Empty);
-                    }
-                    // Closed, and nothing put meanwhile: the flag is set under the put lock, behind all items.
-                    let drained = self.is_closed() && word.load() == stamp && !self.is_held(head);
-                    return Err(if drained { NotTaken::Closed } else { NotTaken::Empty });
-                }
+                Some(State::Empty) => return self.nothing(head, stamp),
                 Some(State::Reserved) if stamp.id() != 0 => {
-                    let host = self.attached.member.host();
-                    if host.fate(stamp.id()) != Fate::Gone {
-                        return Err(NotTaken::Empty);
+                    if !self.is_gone(stamp.id()) {
+                        return self.nothing(head, stamp);
                     }
                     let batch = u32::from(self.followers(head) > 0);
-                    word.replace(stamp, Stamp::new(State::Skipped, head, batch));
+                    if word.replace(stamp, Stamp::new(State::Skipped, head, batch)) {
+                        // Those behind it have waited for it.
+                        self.head.not_empty.events.notify_all(self.attached.member.host());
+                    }
                 }
                 Some(State::Skipped) => {
                     self.consume(head, false);
                     self.head.not_full.events.notify(self.attached.member.host(), 1);
-                    head += 1;
+                    head = head.wrapping_add(1);
                 }
                 // The consumer that took or returned it died before it moved the head.
                 Some(State::Taken | State::Returned) => {
-                    take.position.store(head + 1, Release);
+                    take.position.store(head.wrapping_add(1), Release);
                     take.returned.store(1, SeqCst);
                     self.return_if_dead(head, stamp);
                     if let Some(position) = self.find_returned() {
                         return Ok((position, true));
                     }
-                    head += 1;
+                    head = head.wrapping_add(1);
                 }
                 // A follower's first slot was there before the head came by.
                 Some(State::Reserved | State::Padding) | None => {
@@ -198,13 +244,46 @@ impl Ring {
         }
     }
 
-    /// Whether some item before `head` may still be returned by whoever reads it in place.
-    pub(super) fn is_held(&self, head: u64) -> bool {
-        self.head.take.peeked.load(Relaxed) != 0
-            && self.behind(head).any(|position| {
-                let stamp = self.stamp(position).load();
-                stamp.is(State::Taken, position) || stamp.is(State::Returned, position)
-            })
+    /// Nothing can be delivered at the head, whose slot holds `stamp`: looks behind it for what the dead held, and for the end.
+    #[cold]
+    fn nothing(&self, head: u64, stamp: Stamp) -> Result<(u64, bool), NotTaken> {
+        // Closed first, then the stamp: the flag is set under the put lock, behind all items.
+        let at_end = self.is_closed() && self.stamp(head).load() == stamp;
+        let held = self.head.take.peeked.load(Relaxed) != 0 && {
+            let (held, returned) = self.look_behind(head);
+            if returned && let Some(position) = self.find_returned() {
+                return Ok((position, true));
+            }
+            held
+        };
+        let drained = at_end && !held && stamp.state() != Some(State::Reserved);
+        Err(if drained { NotTaken::Closed } else { NotTaken::Empty })
+    }
+
+    /// Returns the items of dead in-place readers. Tells whether some item behind `head` is held or returned, and whether there is a
+    /// returned one, announced or not.
+    fn look_behind(&self, head: u64) -> (bool, bool) {
+        let (mut held, mut returned) = (false, false);
+        // Who reads many items is asked for once.
+        let mut alive = None;
+        for position in self.behind(head) {
+            let stamp = self.stamp(position).load();
+            if stamp.is(State::Returned, position) {
+                // Whoever returned it may have died before it could say so.
+                (held, returned) = (true, true);
+            } else if stamp.is(State::Taken, position) {
+                if alive == Some(stamp.id()) || !self.return_if_dead(position, stamp) {
+                    (alive, held) = (Some(stamp.id()), true);
+                } else if !self.is_done_by_death() {
+                    (held, returned) = (true, true);
+                }
+            }
+        }
+        if !held {
+            // Items are taken for reading in place under this lock only, and the flag is set before.
+            self.head.take.peeked.store(0, Relaxed);
+        }
+        (held, returned)
     }
 
     /// The positions behind `head` that still may have a slot.
@@ -228,49 +307,44 @@ impl Ring {
         found
     }
 
-    /// Returns the items of dead in-place readers; tells whether there was one, or one that was returned and not announced.
-    fn return_dead(&self, head: u64) -> bool {
-        let mut any = false;
-        for position in self.behind(head) {
-            let stamp = self.stamp(position).load();
-            // Whoever returned it died before it could say so.
-            any |= stamp.is(State::Returned, position);
-            if stamp.is(State::Taken, position) {
-                any |= self.return_if_dead(position, stamp);
-            }
+    /// Ends what `stamp` says is read in place at `position`, behind the head, if its reader is gone; tells whether it did.
+    pub(super) fn return_if_dead(&self, position: u64, stamp: Stamp) -> bool {
+        if stamp.state() != Some(State::Taken) || !self.is_gone(stamp.id()) {
+            return false;
         }
-        any
+        let is_done = self.is_done_by_death();
+        let next = if is_done { self.emptied(position) } else { Stamp::new(State::Returned, position, 0) };
+        if !self.stamp(position).replace(stamp, next) {
+            return false;
+        }
+        if is_done {
+            self.announce_emptied(position, 1)
+        } else {
+            self.announce_returned(1)
+        }
+        true
     }
 
-    pub(super) fn return_if_dead(&self, position: u64, stamp: Stamp) -> bool {
-        let host = self.attached.member.host();
-        stamp.state() == Some(State::Taken) && host.fate(stamp.id()) == Fate::Gone && {
-            if self.is_done_by_death() {
-                self.stamp(position).replace(stamp, self.emptied(position)) && {
-                    self.announce_emptied(1);
-                    true
-                }
-            } else {
-                self.stamp(position).replace(stamp, Stamp::new(State::Returned, position, 0)) && {
-                    self.announce_returned(1);
-                    true
-                }
-            }
-        }
+    /// Whether the process with this id has ended.
+    pub(super) fn is_gone(&self, id: u32) -> bool {
+        self.attached.member.host().fate(id) == Fate::Gone
     }
 
     /// What a slot holds once the item of `position` is done.
+    #[inline]
     pub(super) fn emptied(&self, position: u64) -> Stamp {
         Stamp::new(State::Empty, position.wrapping_add(self.layout.capacity), 0)
     }
 
-    /// So many items that were read in place are done.
-    pub(super) fn announce_emptied(&self, count: u32) {
-        let host = self.attached.member.host();
-        self.head.not_full.events.notify(host, count);
-        if self.is_closed() {
-            // It may have been the last that could come back.
-            self.head.not_empty.events.notify_all(host);
+    /// So many items that were read in place, the last one at `position`, are done.
+    pub(super) fn announce_emptied(&self, position: u64, count: u32) {
+        let next = position.wrapping_add(1);
+        // The slots behind it may be free since long, and of no use until now.
+        let more = self.stamp(next).load() == self.emptied(next);
+        if more || self.is_closed() {
+            self.announce_all();
+        } else {
+            self.head.not_full.events.notify(self.attached.member.host(), count);
         }
         self.announce_done();
     }

@@ -9,7 +9,7 @@ use crate::shm::Plain;
 
 /// Free slots of an [`SpscQueue`](super::SpscQueue) that are written in place; [`commit`](Self::commit) puts them.
 ///
-/// What was not written before the commit is not put; dropping it, or dying, puts nothing.
+/// What was not written before the commit is not put; dropping it, or dying, puts nothing. A forked child's copy has no slots.
 #[must_use = "dropping it puts nothing"]
 pub struct ReservedChunk<'a, T: Plain> {
     ring: &'a SpscRing,
@@ -44,10 +44,14 @@ impl<'a, T: Plain> ReservedChunk<'a, T> {
         self.written
     }
 
-    /// Writes the next slot; gives the item back if all are written.
+    /// Writes the next slot.
+    ///
+    /// # Errors
+    ///
+    /// The item, if all slots are written, or in a forked child.
     pub fn push(&mut self, item: T) -> Result<(), T> {
         let [(front, in_front), (back, _)] = self.pieces;
-        if self.written == self.len() {
+        if self.written == self.len() || self.ring.check_owner(self.end).is_err() {
             return Err(item);
         }
         // SAFETY: (S18) the slot is free and this is the producer's end, so nobody else touches it; it is one of the pieces'.
@@ -72,6 +76,9 @@ impl<'a, T: Plain> ReservedChunk<'a, T> {
         T: bytemuck::Zeroable,
     {
         while self.push(T::zeroed()).is_ok() {}
+        if self.ring.check_owner(self.end).is_err() {
+            return (&mut [], &mut []);
+        }
         let [(front, in_front), (back, in_back)] = self.pieces;
         // SAFETY: (S18) as in `push`; every slot holds a `T` now, and the pieces do not overlap.
         unsafe {
@@ -84,9 +91,10 @@ impl<'a, T: Plain> ReservedChunk<'a, T> {
 
     /// Puts what was written, in one step; tells how many items that are.
     pub fn commit(self) -> usize {
-        if self.written > 0 && self.ring.check_owner(self.end).is_ok() {
-            self.ring.advance(self.end, self.written);
+        if self.written == 0 || self.ring.check_owner(self.end).is_err() {
+            return 0;
         }
+        self.ring.advance(self.end, self.written);
         self.written
     }
 }
@@ -116,12 +124,14 @@ unsafe impl<T: Plain> Sync for PeekedChunk<'_, T> {}
 impl<'a, T: Plain> PeekedChunk<'a, T> {
     /// How many of the next `count` slots, from the first on, hold bytes that are a `T`.
     pub(super) fn valid(ring: &SpscRing, end: &End, count: usize) -> usize {
+        const { assert!(size_of::<T>() == size_of::<T::Bits>()) };
+        const { assert!(align_of::<T::Bits>() <= align_of::<T>()) };
         let mut valid = 0;
         for (place, len) in ring.places::<T>(end, count) {
             for at in 0..len {
-                // SAFETY: (S18) the slot holds an item and this is the consumer's end; any bytes are a `Bits`.
-                let bits = unsafe { place.add(at).cast::<T::Bits>().read_unaligned() };
-                if !T::is_valid_bit_pattern(&bits) {
+                // SAFETY: (S18) the slot holds an item and this is the consumer's end; any bytes are a `Bits`, which is aligned
+                // like a `T`. In place: it may be larger than the stack.
+                if !T::is_valid_bit_pattern(unsafe { place.add(at).cast::<T::Bits>().as_ref() }) {
                     return valid;
                 }
                 valid += 1;

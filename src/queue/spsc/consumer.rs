@@ -69,7 +69,7 @@ impl<T: Plain> Consumer<T> {
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get).
+    /// As [`get`](Self::get). Bytes that are no `T` end a batch before them and come alone: no other item is lost with them.
     pub fn get_many(&mut self, most: usize) -> Result<Vec<T>, GetError> {
         self.get_many_until(most, Deadline::Never)
     }
@@ -176,7 +176,13 @@ impl<T: Plain> Consumer<T> {
                     places.set_len(places.len() + len);
                 }
             }
-            ring.advance(end, count);
+            // SAFETY: (S9) all bytes of these private copies were written.
+            let is_item =
+                |bits: &&MaybeUninit<T::Bits>| T::is_valid_bit_pattern(unsafe { bits.assume_init_ref() });
+            // What is no item comes alone: the others are not lost with it.
+            let valid = places.iter().take_while(is_item).count().max(1);
+            places.truncate(valid);
+            ring.advance(end, valid);
             Ok(())
         });
         outcome.map_err(|why| not_taken(why, deadline))?;

@@ -1,0 +1,364 @@
+//! Slots and frames that are held in place: what their holders leave behind, in whatever order they give up, die or fork.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+use std::time::Duration;
+
+use procshare::{
+    BytesQueue, Error, GetError, JoinableInit, JoinableQueue, Plain, PutError, Queue, SpscQueue, Unfinished,
+    wait_any_timeout,
+};
+use procshare_harness::{Child, Page, child, watchdog};
+
+use crate::support::Home;
+use crate::{PATIENCE, kill_myself, killed};
+
+/// Long enough for whatever is noticed at all.
+const SOON: Duration = Duration::from_secs(10);
+
+#[test]
+fn dropped_reservations_leave_room_though_nobody_consumes() {
+    for capacity in 1..4 {
+        let queue = Queue::<u64>::anonymous(capacity).unwrap();
+        for round in 0..3 {
+            if round == 1 {
+                drop(queue.try_reserve_many(capacity).unwrap());
+            } else {
+                (0..capacity).for_each(|_| drop(queue.try_reserve().unwrap()));
+            }
+            assert!(!queue.is_full(), "round {round}");
+            assert_eq!(queue.try_put_many(&[round; 9]).unwrap(), capacity);
+            assert!(matches!(queue.try_put(9), Err(PutError::Full(9))) && queue.is_full());
+            assert_eq!(queue.try_get_many(9).unwrap(), vec![round; capacity]);
+            assert!(matches!(queue.try_get(), Err(GetError::Empty)));
+        }
+    }
+}
+
+#[test]
+fn reservations_of_the_dead_leave_room_though_nobody_consumes() {
+    let queue = Queue::<u64>::anonymous(3).unwrap();
+    for round in 0..3 {
+        killed(|| {
+            drop(queue.reserve().unwrap());
+            if round == 0 {
+                std::mem::forget(queue.try_reserve_many(2).unwrap());
+            } else {
+                (0..2).for_each(|_| std::mem::forget(queue.try_reserve().unwrap()));
+            }
+            kill_myself()
+        });
+        assert_eq!(queue.try_put_many(&[round; 9]).unwrap(), 3);
+        assert_eq!(queue.try_get_many(9).unwrap(), [round; 3]);
+    }
+}
+
+#[test]
+fn a_living_reservation_hides_nothing_that_the_dead_were_reading() {
+    let queue = Queue::<u64>::anonymous(3).unwrap();
+    let bytes = BytesQueue::anonymous(300).unwrap();
+    for round in 0..5 {
+        queue.put(round).unwrap();
+        bytes.put(&[round as u8]).unwrap();
+        killed(|| {
+            std::mem::forget((queue.peek().unwrap(), bytes.peek().unwrap()));
+            kill_myself()
+        });
+        let (_slot, _room) = (queue.reserve().unwrap(), bytes.reserve(9).unwrap());
+        assert_eq!(queue.get_timeout(SOON).unwrap(), round);
+        assert_eq!(bytes.get_timeout(SOON).unwrap(), [round as u8]);
+        assert!(matches!(queue.try_get(), Err(GetError::Empty)));
+    }
+}
+
+#[test]
+fn a_closed_queue_whose_last_task_died_with_its_worker_is_drained_at_once() {
+    let init = JoinableInit::new(4).when_dead(Unfinished::CountedDone);
+    let jobs = JoinableQueue::<u32>::anonymous(init).unwrap();
+    jobs.put_many(&[1, 2]).unwrap();
+    killed(|| {
+        (0..2).for_each(|_| std::mem::forget(jobs.get().unwrap()));
+        kill_myself()
+    });
+    jobs.close().unwrap();
+    assert!(matches!(jobs.try_get(), Err(GetError::Closed)));
+    jobs.try_join().unwrap();
+}
+
+/// No zero is one.
+#[derive(Clone, Copy, PartialEq, Debug, bytemuck::NoUninit, bytemuck::CheckedBitPattern, Plain)]
+#[repr(u8)]
+enum Colour {
+    Red = 1,
+    Blue,
+}
+
+#[test]
+fn bytes_that_are_no_item_come_alone_and_take_no_other_item_along() {
+    let queue = Queue::<Colour>::anonymous(8).unwrap();
+    let (mut producer, mut consumer) = SpscQueue::<Colour>::anonymous(8).unwrap().split().unwrap();
+    queue.put(Colour::Red).unwrap();
+    queue.reserve().unwrap().commit_in_place();
+    queue.put_many(&[Colour::Blue; 2]).unwrap();
+    assert_eq!(queue.try_get_many(9).unwrap(), [Colour::Red]);
+    assert!(matches!(queue.try_get_many(9), Err(GetError::Failed(Error::InvalidBits { .. }))));
+    assert_eq!(queue.try_get_many(9).unwrap(), [Colour::Blue; 2]);
+    assert!(matches!(queue.try_get_many(9), Err(GetError::Empty)));
+
+    producer.put_many(&[Colour::Red, Colour::Blue]).unwrap();
+    assert_eq!(consumer.try_get_many(9).unwrap(), [Colour::Red, Colour::Blue]);
+}
+
+/// What a forked child does with its copies of the parent's guards.
+#[test]
+fn a_childs_copies_of_guards_write_nothing() {
+    watchdog(PATIENCE, || {
+        let (queue, bytes) = (Queue::<u64>::anonymous(3).unwrap(), BytesQueue::anonymous(64).unwrap());
+        let (mut producer, mut consumer) = SpscQueue::<u64>::anonymous(2).unwrap().split().unwrap();
+        for round in 0..9 {
+            let late = Page::new(4096);
+            let mut slot = Some(queue.reserve().unwrap());
+            let mut batch = Some(queue.reserve_many(2).unwrap());
+            let mut room = Some(bytes.reserve(4).unwrap());
+            let mut chunk = Some(producer.reserve_many(2).unwrap());
+            assert!(chunk.as_mut().is_some_and(|chunk| chunk.push(1).is_ok()));
+            let copies = Child::fork(|| {
+                while late.u64s()[0].load(SeqCst) == 0 {
+                    thread::yield_now();
+                }
+                let (mut slot, mut room) = (slot.take().unwrap(), room.take().unwrap());
+                let (mut chunk, mut batch) = (chunk.take().unwrap(), batch.take().unwrap());
+                assert_eq!((*slot.zeroed(), *slot.write(13)), (0, 13), "the child sees what it writes");
+                assert_eq!(room.zeroed(), [0; 4]);
+                assert_eq!(room.write(b"evil"), b"evil");
+                room.uninit().fill(std::mem::MaybeUninit::new(7));
+                assert!(chunk.push(13).is_err() && chunk.zeroed().0.is_empty());
+                assert!(batch.push(13).is_err());
+                assert!(batch.zeroed().next().is_none() && batch.uninit().next().is_none());
+                slot.commit(13);
+                room.commit();
+                assert_eq!((chunk.commit(), batch.commit()), (0, 0));
+            });
+            slot.take().unwrap().commit(round);
+            assert_eq!(batch.as_mut().unwrap().extend_from_slice(&[round; 2]), 2);
+            assert_eq!(batch.take().unwrap().commit(), 2);
+            room.as_mut().unwrap().write(b"good");
+            room.take().unwrap().commit();
+            assert_eq!(chunk.take().unwrap().commit(), 1);
+            late.u64s()[0].store(1, SeqCst);
+            copies.wait(PATIENCE).unwrap();
+            assert_eq!(queue.try_get_many(9).unwrap(), [round; 3]);
+            assert_eq!(bytes.try_get().unwrap(), b"good");
+            assert_eq!(consumer.try_get().unwrap(), 1);
+            assert!(queue.try_get().is_err() && bytes.try_get().is_err() && consumer.try_get().is_err());
+        }
+    });
+}
+
+#[test]
+fn a_picture_larger_than_the_stack_is_written_and_read_in_place() {
+    type Picture = [u8; 1 << 20];
+    let show = || {
+        let queue = Queue::<Picture>::anonymous(2).unwrap();
+        let (mut producer, mut consumer) = SpscQueue::<Picture>::anonymous(2).unwrap().split().unwrap();
+        for round in 0..4 {
+            let mut slot = queue.reserve().unwrap();
+            slot.zeroed()[5] = round;
+            slot.commit_in_place();
+            let picture = queue.peek().unwrap();
+            assert_eq!((picture[5], picture[6]), (round, 0));
+            picture.release();
+        }
+        assert!(producer.try_reserve_many(1).is_ok() && consumer.try_peek_many(1).is_err());
+    };
+    thread::Builder::new().stack_size(256 << 10).spawn(show).unwrap().join().unwrap();
+}
+
+#[test]
+fn waiting_for_a_read_only_queue_is_refused() {
+    let home = Home::new();
+    let queue = Queue::<u64>::builder().space(&home.space).create("numbers", 2).unwrap();
+    let bytes = BytesQueue::builder().space(&home.space).create("bytes", 64).unwrap();
+    child(PATIENCE, || {
+        let numbers = Queue::<u64>::builder().space(&home.space).read_only(true).open("numbers").unwrap();
+        let lines = BytesQueue::builder().space(&home.space).read_only(true).open("bytes").unwrap();
+        assert!(matches!(wait_any_timeout(&[&numbers], SOON), Err(Error::ReadOnly { .. })));
+        assert!(matches!(wait_any_timeout(&[&lines], SOON), Err(Error::ReadOnly { .. })));
+    })
+    .unwrap();
+    assert!(queue.is_empty() && bytes.is_empty());
+}
+
+#[test]
+fn figures_are_right_though_a_producer_died_before_it_could_move_the_tail() {
+    let home = Home::new();
+    let queue = Queue::<u64>::builder().space(&home.space).create("it", 2).unwrap();
+    let tail = |to: u64| {
+        let file = File::options().write(true).open(home.path.join("it")).unwrap();
+        file.write_all_at(&to.to_ne_bytes(), BODY + TAIL).unwrap();
+    };
+    queue.put(1).unwrap();
+    tail(0);
+    assert_eq!((queue.len(), queue.counts(), queue.is_full()), (1, (1, 0), false));
+    queue.put(2).unwrap();
+    tail(1);
+    assert_eq!((queue.len(), queue.counts(), queue.is_full()), (2, (2, 0), true));
+    assert_eq!(queue.try_get_many(9).unwrap(), [1, 2]);
+    tail(1);
+    assert_eq!((queue.len(), queue.counts(), queue.is_full()), (0, (2, 2), false));
+    assert_eq!(queue.try_put_many(&[3, 4, 5]).unwrap(), 2);
+    assert_eq!(queue.try_get_many(9).unwrap(), [3, 4]);
+}
+
+/// Bytes of a segment before its body; where in a queue's body the tail and the counts of events are (docs/layout.md).
+const BODY: u64 = 256;
+const TAIL: u64 = 64 + 16;
+const NOT_EMPTY: u64 = 192;
+const NOT_FULL: u64 = 256;
+
+/// A queue of four in a space of its own.
+fn queue_of_four() -> (Home, Queue<u64>) {
+    let home = Home::new();
+    let queue = Queue::builder().space(&home.space).create("it", 4).unwrap();
+    (home, queue)
+}
+
+/// Makes three threads sleep in `wait`, then does `rouse`, which is of use to all of them; tells whether it called all of them,
+/// rather than leave some to find out by themselves.
+fn calls_all(home: &Home, events: u64, wait: impl Fn() + Sync, rouse: impl FnOnce()) -> bool {
+    let file = File::open(home.path.join("it")).unwrap();
+    let somebody_sleeps = || {
+        let mut word = [0; 4];
+        file.read_exact_at(&mut word, BODY + events).unwrap();
+        u32::from_ne_bytes(word) & 1 != 0
+    };
+    thread::scope(|scope| {
+        let sleepers: Vec<_> = (0..3).map(|_| spawn(scope, &wait)).collect();
+        sleepers.iter().for_each(await_sleep);
+        assert!(somebody_sleeps());
+        rouse();
+        !somebody_sleeps()
+    })
+}
+
+/// A thread that does `work`; its name in the kernel.
+fn spawn<'s, 'e>(scope: &'s thread::Scope<'s, 'e>, work: impl FnOnce() + Send + 's) -> i32 {
+    let (tell, told) = std::sync::mpsc::channel();
+    scope.spawn(move || {
+        // SAFETY: asks for the calling thread's number.
+        tell.send(unsafe { libc::gettid() }).unwrap();
+        work();
+    });
+    told.recv().unwrap()
+}
+
+/// Waits until the thread sleeps on a word.
+fn await_sleep(thread: &i32) {
+    let path = format!("/proc/self/task/{thread}/syscall");
+    let is_asleep = || {
+        let call = std::fs::read_to_string(&path).unwrap();
+        call.split(' ').next() == Some(&libc::SYS_futex.to_string())
+    };
+    while !is_asleep() {
+        thread::yield_now();
+    }
+}
+
+/// Sleepers look by themselves now and then: one who does so at the very moment is taken for one who was forgotten.
+fn mostly(round: impl Fn() -> bool) {
+    const ROUNDS: usize = 9;
+    let called = (0..ROUNDS).filter(|_| round()).count();
+    assert!(called > ROUNDS / 2, "only {called} of {ROUNDS} times");
+}
+
+#[test]
+fn a_commit_calls_all_who_can_get_something() {
+    watchdog(PATIENCE, || {
+        mostly(|| {
+            let (home, queue) = queue_of_four();
+            let slot = queue.reserve().unwrap();
+            queue.put_many(&[1, 2, 3]).unwrap();
+            let called = calls_all(&home, NOT_EMPTY, || assert!(queue.get().is_ok()), || slot.commit(0));
+            called && queue.try_get().is_ok()
+        });
+        mostly(|| {
+            let (home, queue) = queue_of_four();
+            let mut batch = queue.reserve_many(2).unwrap();
+            batch.push(0).unwrap();
+            queue.put_many(&[1, 2]).unwrap();
+            let commit = || assert_eq!(batch.commit(), 1);
+            calls_all(&home, NOT_EMPTY, || assert!(queue.get().is_ok()), commit)
+        });
+    });
+}
+
+#[test]
+fn a_release_calls_all_who_can_put_something() {
+    watchdog(PATIENCE, || {
+        mostly(|| {
+            let (home, queue) = queue_of_four();
+            queue.put_many(&[1, 2, 3, 4]).unwrap();
+            let first = queue.peek().unwrap();
+            assert_eq!(queue.try_get_many(9).unwrap(), [2, 3, 4]);
+            let called = calls_all(&home, NOT_FULL, || queue.put(5).unwrap(), || first.release());
+            called && queue.try_get_many(9).unwrap() == [5; 3]
+        });
+        mostly(|| {
+            let (home, queue) = queue_of_four();
+            queue.put_many(&[1, 2, 3, 4]).unwrap();
+            let first = queue.peek_many(2).unwrap();
+            assert_eq!(queue.try_get_many(9).unwrap(), [3, 4]);
+            let called = calls_all(&home, NOT_FULL, || queue.put(5).unwrap(), || first.release());
+            called && queue.try_get_many(9).unwrap() == [5; 3]
+        });
+    });
+}
+
+#[test]
+fn an_item_that_came_back_calls_all_who_can_put_something_when_it_is_taken() {
+    watchdog(PATIENCE, || {
+        mostly(|| {
+            let (home, queue) = queue_of_four();
+            queue.put_many(&[1, 2, 3, 4]).unwrap();
+            let first = queue.peek().unwrap();
+            assert_eq!(queue.try_get_many(9).unwrap(), [2, 3, 4]);
+            drop(first);
+            let called =
+                calls_all(&home, NOT_FULL, || queue.put(5).unwrap(), || assert!(queue.get().is_ok()));
+            called && queue.try_get_many(9).unwrap() == [5; 3]
+        });
+    });
+}
+
+#[test]
+fn giving_up_a_reservation_calls_all_who_can_put_something() {
+    watchdog(PATIENCE, || {
+        mostly(|| {
+            let (home, queue) = queue_of_four();
+            let slot = queue.reserve().unwrap();
+            (0..3).for_each(|_| drop(queue.reserve().unwrap()));
+            calls_all(&home, NOT_FULL, || queue.put(5).unwrap(), || drop(slot))
+        });
+    });
+}
+
+#[test]
+fn the_last_of_a_closed_queue_calls_all_who_wait_for_its_end() {
+    watchdog(PATIENCE, || {
+        let at_the_end = |queue: &Queue<u64>| drop(queue.get());
+        mostly(|| {
+            let (home, queue) = queue_of_four();
+            let slot = queue.reserve().unwrap();
+            queue.close().unwrap();
+            calls_all(&home, NOT_EMPTY, || at_the_end(&queue), || slot.commit(1))
+        });
+        mostly(|| {
+            let (home, queue) = queue_of_four();
+            let slot = queue.reserve().unwrap();
+            queue.close().unwrap();
+            calls_all(&home, NOT_EMPTY, || at_the_end(&queue), || drop(slot))
+        });
+    });
+}
