@@ -133,10 +133,8 @@ impl Ring {
             }
             Some(State::Taken) if passed => self.return_if_dead(before, stamp),
             // The head is here, and nothing that can be delivered: nobody who consumes may ever come by.
-            Some(State::Skipped | State::Taken) => self.move_head(before, stamp)?,
-            Some(State::Reserved) => {
-                stamp.id() != 0 && self.is_gone(stamp.id()) && self.move_head(before, stamp)?
-            }
+            Some(State::Skipped | State::Taken) => self.move_head(before)?,
+            Some(State::Reserved) => stamp.id() != 0 && self.is_gone(stamp.id()) && self.move_head(before)?,
             Some(State::Committed | State::Returned) => false,
             _ => return Err(NotPut::Failed(self.corrupt(tail, stamp))),
         };
@@ -154,10 +152,10 @@ impl Ring {
         consumed || (stamp.is_of(tail) && !stamp.is(State::Empty, tail))
     }
 
-    /// Moves the head, which is at `before`, to the next item that can be delivered; tells whether that changed the slot.
+    /// Moves the head, which is at `before`, to the next item that can be delivered; tells whether that emptied the slot.
     ///
     /// Under both locks (take within put; nobody takes them the other way round).
-    fn move_head(&self, before: u64, stamp: Stamp) -> Result<bool, NotPut> {
+    fn move_head(&self, before: u64) -> Result<bool, NotPut> {
         let take = &self.head.take;
         let (owner, clean) = self.enter(take, Deadline::Now, "put into it")?;
         if !clean {
@@ -167,7 +165,7 @@ impl Ring {
         self.leave(take, owner);
         match next {
             Err(NotTaken::Failed(error)) => Err(NotPut::Failed(error)),
-            _ => Ok(self.stamp(before).load() != stamp),
+            _ => Ok(self.stamp(before).load() == self.emptied(before)),
         }
     }
 
