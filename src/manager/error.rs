@@ -13,6 +13,12 @@ pub enum ManagerError {
     /// No address.
     #[error(transparent)]
     BadAddress(#[from] BadAddress),
+    /// No way for calls to travel.
+    #[error("'{found}' is no transport: use auto, ring or socket")]
+    BadTransport {
+        /// What was given.
+        found: String,
+    },
     /// Another server, which lives, has the address.
     #[error("a server listens at {address} already: connect to it, or choose another address")]
     AddressInUse {

@@ -31,6 +31,7 @@ mod proxy;
 mod server;
 mod start;
 mod store;
+mod transport;
 mod wire;
 
 pub use client::{
@@ -45,5 +46,6 @@ pub use proxy::{
 pub use server::{Limits, Server, ServerBuilder, ServerHandle};
 pub use start::ManagerProcess;
 pub use store::{CallArguments, CallError, Managed, Returned};
+pub use transport::Transport;
 
 pub use crate::net::{Address, BadAddress, Key, KeyError};

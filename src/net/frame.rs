@@ -18,12 +18,29 @@ impl BadLength {
     }
 }
 
+/// Room for bytes at first; it doubles as long as they fill it.
+#[cfg_attr(
+    not(feature = "manager"),
+    allow(dead_code, reason = "others read what a frame needs, and no more")
+)]
+const FIRST: usize = 4 << 10;
+
+/// Room that is made before a frame needs it, at most: for peers that send much at once.
+#[cfg_attr(not(feature = "manager"), allow(dead_code, reason = "as above"))]
+const AHEAD: usize = 64 << 10;
+
+/// Room that is kept when nothing is in it: peers that once sent a large frame do not keep its memory.
+const KEPT: usize = 1 << 20;
+
 /// Bytes as they come, cut into frames.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
+    /// Room; what has come and has not been given out lies in `start..end`.
     buffer: Vec<u8>,
-    /// Where the first byte lies that has not been given out.
     start: usize,
+    end: usize,
+    /// Whether the last bytes filled all the room there was.
+    filled: bool,
     /// Whether a frame may have no content.
     may_be_empty: bool,
 }
@@ -38,19 +55,6 @@ impl Frames {
     /// From now on frames without content are frames, too.
     pub(crate) fn allow_empty(&mut self) {
         self.may_be_empty = true;
-    }
-
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        // What has been given out is forgotten once it is half of the buffer: each byte is moved once on average.
-        if self.start > 0 && self.start * 2 >= self.buffer.len() {
-            self.buffer.drain(..self.start);
-            self.start = 0;
-            // Peers that once sent a large frame do not keep its memory.
-            if self.buffer.is_empty() && self.buffer.capacity() > 1 << 20 {
-                self.buffer = Vec::new();
-            }
-        }
-        self.buffer.extend_from_slice(bytes);
     }
 
     /// The next whole frame, if it is there and no longer than `most`.
@@ -72,7 +76,7 @@ impl Frames {
     }
 
     fn wanted(&self, most: usize) -> Result<Wanted, BadLength> {
-        let rest = &self.buffer[self.start..];
+        let rest = &self.buffer[self.start..self.end];
         let Some((prefix, content)) = rest.split_first_chunk::<PREFIX>() else {
             return Ok(Wanted { missing: PREFIX - rest.len(), len: 0 });
         };
@@ -90,30 +94,70 @@ impl Frames {
         most: usize,
         read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        self.push(&[]);
-        let before = self.buffer.len();
-        self.buffer.resize(before + most, 0);
-        let read = read(&mut self.buffer[before..]);
-        self.buffer.truncate(before + *read.as_ref().unwrap_or(&0));
-        read
+        self.tidy();
+        let wanted = self.end + most;
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+        let len = read(&mut self.buffer[self.end..wanted])?.min(most);
+        self.end += len;
+        Ok(len)
+    }
+
+    /// The same, of as many bytes as there is room for; room is made as bytes come.
+    #[cfg_attr(not(feature = "manager"), allow(dead_code, reason = "as above"))]
+    pub(crate) fn read<E>(&mut self, read: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<usize, E> {
+        self.tidy();
+        let len = self.buffer.len();
+        if self.end == len || self.filled && len < AHEAD {
+            self.buffer.resize((len * 2).max(FIRST), 0);
+        }
+        let room = &mut self.buffer[self.end..];
+        let most = room.len();
+        let len = read(room)?.min(most);
+        self.filled = len == most;
+        self.end += len;
+        Ok(len)
+    }
+
+    /// Forgets what has been given out, if that is all, or if it is half of the room and that is full: so each byte is moved once on
+    /// average.
+    fn tidy(&mut self) {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+            if self.buffer.len() > KEPT {
+                self.buffer = Vec::new();
+            }
+        } else if self.end == self.buffer.len() && self.start * 2 >= self.end {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+    }
+
+    #[cfg(test)]
+    fn push(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let taken = self.read(|room| io::Read::read(&mut bytes, room)).unwrap();
+            assert!(taken > 0, "there is always room");
+        }
     }
 
     /// How many bytes are here.
     pub(crate) fn len(&self) -> usize {
-        self.buffer.len() - self.start
+        self.end - self.start
     }
 
     /// Keeps no more memory than that, if nothing is here.
     pub(crate) fn shrink(&mut self, most: usize) {
         if !self.is_inside() && self.buffer.capacity() > most {
             self.buffer = Vec::new();
-            self.start = 0;
+            (self.start, self.end) = (0, 0);
         }
     }
 
     /// Whether a frame has begun and not ended.
     pub(crate) fn is_inside(&self) -> bool {
-        self.start < self.buffer.len()
+        self.start < self.end
     }
 }
 

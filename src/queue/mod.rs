@@ -15,6 +15,7 @@
 //! | [`frames`] | a ring of pieces of any length; knows bytes only |
 //! | [`bytes`] | `BytesQueue` and its in-place guards |
 //! | [`spsc`] | `SpscQueue<T>`: one producer, one consumer, no lock |
+//! | `stream` | two streams of bytes between two who do not believe each other (feature `manager`) |
 //! | [`pipe`] | `Pipe`: two rings, two ends |
 //! | [`codec`] | `CodecQueue<T, C>`: a queue of bytes with a codec |
 
@@ -36,6 +37,13 @@ mod ready;
 mod ring;
 mod spsc;
 mod stamp;
+#[cfg(all(unix, feature = "manager", not(loom)))]
+pub(crate) mod stream;
+#[cfg(all(loom, test))]
+mod stream {
+    mod models;
+    mod word;
+}
 #[cfg(feature = "async")]
 mod tasks;
 mod wait;

@@ -5,6 +5,8 @@ pub(crate) mod copy;
 pub(crate) mod header;
 pub(crate) mod kind;
 pub(crate) mod name;
+#[cfg(all(unix, feature = "manager", not(loom)))]
+pub(crate) mod paged;
 pub mod plain;
 pub(crate) mod segment;
 mod signature;

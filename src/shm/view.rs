@@ -60,6 +60,8 @@ trait Mapping: Send + Sync + UnwindSafe + RefUnwindSafe {}
 
 impl Mapping for Segment {}
 impl Mapping for Foreign {}
+#[cfg(all(unix, feature = "manager", not(loom)))]
+impl Mapping for crate::sys::pages::Pages {}
 
 impl<W: Word> Shared<W> {
     /// The word at `offset` of the segment's body.
@@ -91,6 +93,15 @@ impl Bytes {
     pub(crate) fn foreign(mapping: Foreign) -> Self {
         let (first, len) = (mapping.address(), mapping.len());
         Bytes { first, len, writable: true, _mapping: Arc::new(mapping) }
+    }
+
+    /// A part of pages that lies inside them.
+    #[cfg(all(unix, feature = "manager", not(loom)))]
+    pub(super) fn paged(pages: &Arc<crate::sys::pages::Pages>, at: usize, len: usize) -> Self {
+        assert!(at <= pages.len() && len <= pages.len() - at, "{at}+{len} leaves {} bytes", pages.len());
+        // SAFETY: (S19) `at` is at most the mapped length.
+        let first = unsafe { pages.address().add(at) };
+        Bytes { first, len, writable: true, _mapping: Arc::<crate::sys::pages::Pages>::clone(pages) }
     }
 
     /// How many.

@@ -29,6 +29,9 @@ pub(super) fn retry(mut call: impl FnMut() -> isize) -> io::Result<usize> {
 pub(super) enum Until {
     Readable,
     Writable,
+    /// The other end has said that it will send no more, or is gone.
+    #[cfg(all(target_os = "linux", feature = "manager"))]
+    Ended,
 }
 
 /// Sleeps until a descriptor is as wished (or broken), or the deadline has come; may return early.
@@ -36,10 +39,35 @@ pub(super) fn poll_one(fd: BorrowedFd<'_>, until: Until, deadline: Deadline) -> 
     let events = match until {
         Until::Readable => libc::POLLIN,
         Until::Writable => libc::POLLOUT,
+        #[cfg(all(target_os = "linux", feature = "manager"))]
+        Until::Ended => libc::POLLRDHUP,
     };
     let mut polled = [libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 }];
     poll_all(&mut polled, deadline)?;
     Ok(polled[0].revents != 0)
+}
+
+/// Calls a socket until it need not wait any longer; the call gets the descriptor and the flags that say whether it may wait.
+pub(super) fn patiently(
+    fd: BorrowedFd<'_>,
+    until: Until,
+    deadline: Deadline,
+    mut call: impl FnMut(libc::c_int, libc::c_int) -> io::Result<usize>,
+) -> io::Result<usize> {
+    // For ever is what the system does by itself, in one call.
+    let flags = if deadline == Deadline::Never { 0 } else { libc::MSG_DONTWAIT };
+    loop {
+        match call(fd.as_raw_fd(), flags) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+        if deadline == Deadline::Now {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if !poll_one(fd, until, deadline)? && deadline.is_over() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
 }
 
 /// Sleeps until one of several descriptors is readable (or broken), or the deadline has come; may return early.

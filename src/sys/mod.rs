@@ -65,6 +65,10 @@ pub(crate) mod children;
 #[cfg(all(test, not(loom)))]
 mod contract;
 mod foreign;
+#[cfg(all(target_os = "linux", feature = "process", not(loom)))]
+mod handover;
+#[cfg(all(unix, feature = "manager", not(loom)))]
+pub(crate) mod pages;
 mod process_info;
 mod process_lock;
 mod robust;

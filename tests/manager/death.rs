@@ -7,13 +7,14 @@ use std::time::Duration;
 use procshare::LockError;
 use procshare::manager::*;
 
-use crate::support::{eventually, local, path, watched};
+use crate::support::{Running, connect, eventually, follow, local, over_both, path};
 
 /// Runs this test binary again as a client that does `what` and then sleeps.
-fn victim(address: &Address, what: &str) -> Child {
+fn victim(server: &Running, what: &str) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["death::be_a_victim", "--exact", "--ignored", "--nocapture"])
-        .env("PROCSHARE_TEST_ADDRESS", address.to_string())
+        .env("PROCSHARE_TEST_ADDRESS", server.address.to_string())
+        .env("PROCSHARE_TEST_TRANSPORT", server.transport.to_string())
         .env("PROCSHARE_TEST_WHAT", what)
         .stdout(Stdio::piped())
         // A forked child lives for a while: it shall keep nobody's pipe open.
@@ -29,7 +30,8 @@ fn victim(address: &Address, what: &str) -> Child {
 #[ignore = "run by the others, as another process"]
 fn be_a_victim() {
     let Ok(address) = std::env::var("PROCSHARE_TEST_ADDRESS") else { return };
-    let manager = Manager::connect(&address.parse().unwrap()).unwrap();
+    follow(std::env::var("PROCSHARE_TEST_TRANSPORT").unwrap().parse().unwrap());
+    let manager = connect(&address.parse().unwrap()).unwrap();
     let mut holds: Vec<Box<dyn std::any::Any>> = Vec::new();
     match std::env::var("PROCSHARE_TEST_WHAT").unwrap().as_str() {
         "lock" => holds.push(Box::new(Lock::open(&manager, "lock").unwrap().lock().unwrap())),
@@ -68,7 +70,7 @@ fn be_a_victim() {
 
 #[test]
 fn what_a_killed_client_held_comes_back() {
-    watched(|| {
+    over_both(|| {
         let server = local();
         let manager = server.client();
         let lock = Lock::create(&manager, "lock").unwrap();
@@ -81,7 +83,7 @@ fn what_a_killed_client_held_comes_back() {
             child.wait().unwrap();
         };
 
-        let child = victim(&server.address, "lock");
+        let child = victim(&server, "lock");
         assert!(matches!(lock.try_lock(), Err(LockError::WouldBlock)));
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| lock.lock().map(drop));
@@ -97,31 +99,31 @@ fn what_a_killed_client_held_comes_back() {
             outcome.into_guard().make_consistent().unwrap();
         });
 
-        kill(victim(&server.address, "forget"));
+        kill(victim(&server, "forget"));
         eventually("only we are left", || manager.stats().unwrap().clients == 1);
         assert!(matches!(lock.try_lock(), Err(LockError::WouldBlock)), "handed over");
         lock.release().unwrap();
         drop(lock.lock().unwrap());
 
-        kill(victim(&server.address, "fork"));
+        kill(victim(&server, "fork"));
         let Err(LockError::OwnerDied(outcome)) = lock.lock() else { panic!("nobody was told") };
         outcome.into_guard().make_consistent().unwrap();
 
-        let child = victim(&server.address, "permit");
+        let child = victim(&server, "permit");
         assert_eq!(semaphore.available().unwrap(), 0);
         kill(child);
         drop(semaphore.acquire_many(2).unwrap());
 
-        kill(victim(&server.address, "seat"));
+        kill(victim(&server, "seat"));
         eventually("the barrier breaks", || barrier.is_broken().unwrap());
 
-        let child = victim(&server.address, "task");
+        let child = victim(&server, "task");
         assert_eq!((tasks.len().unwrap(), tasks.unfinished().unwrap()), (0, 1));
         kill(child);
         assert_eq!(*tasks.get().unwrap(), 9);
         tasks.join().unwrap();
 
-        let child = victim(&server.address, "proxy");
+        let child = victim(&server, "proxy");
         assert_eq!(manager.stats().unwrap().objects, 5);
         kill(child);
         eventually("its object is gone", || manager.stats().unwrap().objects == 4);
@@ -130,12 +132,13 @@ fn what_a_killed_client_held_comes_back() {
 
 #[test]
 fn a_killed_server_is_an_error_for_all_that_wait_and_its_socket_can_be_taken() {
-    watched(|| {
+    over_both(|| {
         let helper = local();
         let address = Address::Unix(path("killed"));
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["death::be_a_victim", "--exact", "--ignored", "--nocapture"])
             .env("PROCSHARE_TEST_ADDRESS", helper.address.to_string())
+            .env("PROCSHARE_TEST_TRANSPORT", helper.transport.to_string())
             .env("PROCSHARE_TEST_SERVE", address.to_string())
             .env("PROCSHARE_TEST_WHAT", "serve")
             .stdout(Stdio::piped())
@@ -143,7 +146,7 @@ fn a_killed_server_is_an_error_for_all_that_wait_and_its_socket_can_be_taken() {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().contains("holding")));
-        let manager = Manager::connect(&address).unwrap();
+        let manager = connect(&address).unwrap();
         assert!(matches!(Server::bind(&address), Err(ManagerError::AddressInUse { .. })), "it lives");
         let (event, lock) = (Event::anonymous(&manager).unwrap(), Lock::anonymous(&manager).unwrap());
         let guard = lock.lock().unwrap();
@@ -160,10 +163,10 @@ fn a_killed_server_is_an_error_for_all_that_wait_and_its_socket_can_be_taken() {
         });
         assert!(guard.is_lost());
         assert!(matches!(event.set(), Err(ManagerError::Disconnected { maybe_done: false, .. })));
-        assert!(matches!(Manager::connect(&address), Err(ManagerError::Io { .. })));
+        assert!(matches!(connect(&address), Err(ManagerError::Io { .. })));
         // The socket is still there: a new server takes it.
         let mut server = crate::support::run(Server::builder().address(address.clone()));
-        Manager::connect(&address).unwrap().ping().unwrap();
+        connect(&address).unwrap().ping().unwrap();
         server.stop();
         let Address::Unix(path) = address else { unreachable!() };
         assert!(!path.exists() && !path.with_extension("lock").exists());
@@ -172,7 +175,7 @@ fn a_killed_server_is_an_error_for_all_that_wait_and_its_socket_can_be_taken() {
 
 #[test]
 fn a_shutdown_says_so_and_leaves_nothing() {
-    watched(|| {
+    over_both(|| {
         let mut server = local();
         let manager = server.client();
         let event = Event::anonymous(&manager).unwrap();

@@ -1,132 +1,13 @@
 //! Clients that do not play by the rules: each is told why and ended, and another one notices nothing.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use procshare::manager::*;
 
-use crate::support::{Running, eventually, key, limited, local, path, run, tcp, tcp_limited, watched};
-
-/// Bytes of MessagePack, by hand: the tests shall not depend on the code they test.
-mod pack {
-    pub(super) fn frame(content: &[u8]) -> Vec<u8> {
-        [&(content.len() as u32).to_be_bytes()[..], content].concat()
-    }
-
-    pub(super) fn greeting(method: &str, version: u8, nonce: u8) -> Vec<u8> {
-        let mut bytes = vec![0x96, 0xa9];
-        bytes.extend(b"procshare");
-        bytes.extend([version, 0xa0 | method.len() as u8]);
-        bytes.extend(method.as_bytes());
-        bytes.extend([0xc4, 32]);
-        bytes.extend([nonce; 32]);
-        bytes.extend([0, 0xce, 1, 0, 0, 0]);
-        frame(&bytes)
-    }
-
-    pub(super) fn proof(proof: &[u8]) -> Vec<u8> {
-        frame(&[&[0x91, 0xc4, proof.len() as u8], proof].concat())
-    }
-
-    /// `[id, object, method, []]` with small numbers.
-    pub(super) fn call(id: u8, object: u8, method: &str) -> Vec<u8> {
-        let mut bytes = vec![0x94, id, object, 0xa0 | method.len() as u8];
-        bytes.extend(method.as_bytes());
-        bytes.push(0x90);
-        frame(&bytes)
-    }
-}
-
-enum Raw {
-    Unix(UnixStream),
-    Tcp(TcpStream),
-}
-
-impl Raw {
-    fn connect(server: &Running) -> Raw {
-        match &server.address {
-            Address::Unix(path) => Raw::Unix(UnixStream::connect(path).unwrap()),
-            Address::Tcp(place) => Raw::Tcp(TcpStream::connect(place).unwrap()),
-            other => panic!("{other}"),
-        }
-    }
-
-    /// One that has been let in over a Unix socket.
-    fn inside(server: &Running) -> Raw {
-        let mut raw = Raw::connect(server);
-        raw.send(&pack::greeting("peer", 1, 1));
-        raw.send(&pack::proof(&[]));
-        assert!(raw.frame().unwrap().starts_with(b"\x96\xa9procshare\x01"));
-        assert_eq!(raw.frame().unwrap(), [0x91, 0xc4, 0]);
-        raw
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        let sent = match self {
-            Raw::Unix(stream) => stream.write_all(bytes),
-            Raw::Tcp(stream) => stream.write_all(bytes),
-        };
-        // It may have been thrown out already: the test looks at what it is told.
-        if let Err(error) = sent {
-            assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
-        }
-    }
-
-    fn read_exact(&mut self, buffer: &mut [u8]) -> std::io::Result<()> {
-        match self {
-            Raw::Unix(stream) => stream.read_exact(buffer),
-            Raw::Tcp(stream) => stream.read_exact(buffer),
-        }
-    }
-
-    /// The next frame, unless the connection has ended.
-    fn frame(&mut self) -> Option<Vec<u8>> {
-        let mut len = [0; 4];
-        self.read_exact(&mut len).ok()?;
-        let mut content = vec![0; u32::from_be_bytes(len) as usize];
-        self.read_exact(&mut content).ok()?;
-        Some(content)
-    }
-
-    /// What it is told before the connection ends.
-    fn last_words(mut self) -> String {
-        let mut last = Vec::new();
-        while let Some(frame) = self.frame() {
-            last = frame;
-        }
-        String::from_utf8_lossy(&last).into_owned()
-    }
-}
-
-/// Another client, which works all the time, and in the end has everything it had.
-fn undisturbed(server: &Running, mischief: impl FnOnce()) {
-    let manager = server.client();
-    let list = List::<u64>::anonymous(&manager).unwrap();
-    let lock = Lock::anonymous(&manager).unwrap();
-    let guard = lock.lock().unwrap();
-    let done = std::sync::atomic::AtomicBool::new(false);
-    let pushed = std::thread::scope(|scope| {
-        let worker = scope.spawn(|| {
-            let mut pushed = 0;
-            while !done.load(std::sync::atomic::Ordering::Acquire) {
-                list.push(&pushed).unwrap();
-                pushed += 1;
-            }
-            pushed
-        });
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(mischief));
-        done.store(true, std::sync::atomic::Ordering::Release);
-        let pushed = worker.join().unwrap();
-        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        pushed
-    });
-    assert!(list.iter().map(Result::unwrap).eq(0..pushed));
-    guard.unlock().unwrap();
-    drop((list, lock));
-    eventually("nothing is left of anybody", || manager.stats().unwrap().objects == 0);
-}
+use crate::raw::{Raw, pack, undisturbed};
+use crate::support::{eventually, key, limited, local, over_both, path, run, tcp, tcp_limited, watched};
 
 #[test]
 fn garbage_is_told_what_it_is() {
@@ -154,7 +35,7 @@ fn garbage_is_told_what_it_is() {
 
 #[test]
 fn bad_frames_end_their_client_with_a_reason() {
-    watched(|| {
+    over_both(|| {
         let server = limited(Limits { frame: 1 << 16, ..Limits::default() });
         undisturbed(&server, || {
             let deep = [&[0x94, 1, 0, 0xa4][..], b"ping", &[0x91; 100_000][..60_000]].concat();
@@ -188,7 +69,7 @@ fn bad_frames_end_their_client_with_a_reason() {
 
 #[test]
 fn a_client_cannot_end_a_server_that_is_not_its_own() {
-    watched(|| {
+    over_both(|| {
         let server = local();
         let mut raw = Raw::inside(&server);
         raw.send(&pack::call(1, 0, "shutdown"));
@@ -201,7 +82,7 @@ fn a_client_cannot_end_a_server_that_is_not_its_own() {
 
 #[test]
 fn random_bytes_break_nothing() {
-    watched(|| {
+    over_both(|| {
         let server = local();
         undisturbed(&server, || {
             let mut random = 11u64;
@@ -223,7 +104,7 @@ fn random_bytes_break_nothing() {
 
 #[test]
 fn a_million_tiny_frames_are_answered_between_those_of_others() {
-    watched(|| {
+    over_both(|| {
         let server = local();
         undisturbed(&server, || {
             let mut raw = Raw::inside(&server);
@@ -238,22 +119,14 @@ fn a_million_tiny_frames_are_answered_between_those_of_others() {
 
 #[test]
 fn a_client_that_never_reads_is_ended_and_costs_bounded_memory() {
-    watched(|| {
+    over_both(|| {
         let limits = Limits { unread: 1 << 16, stall: Duration::from_millis(300), ..Limits::default() };
         let server = limited(limits);
         undisturbed(&server, || {
             let mut raw = Raw::inside(&server);
-            if let Raw::Unix(stream) = &raw {
-                stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-            }
             let calls = pack::call(1, 0, "stats").repeat(1000);
             // Until the server takes no more.
-            loop {
-                let Raw::Unix(stream) = &mut raw else { unreachable!() };
-                if stream.write_all(&calls).is_err() {
-                    break;
-                }
-            }
+            while raw.try_send(&calls) {}
             eventually("it is ended", || server.handle.clients() == 1);
         });
     });
@@ -261,7 +134,7 @@ fn a_client_that_never_reads_is_ended_and_costs_bounded_memory() {
 
 #[test]
 fn slow_senders_and_silent_strangers_are_ended() {
-    watched(|| {
+    over_both(|| {
         let short = Duration::from_millis(200);
         let limits = Limits { handshake: short, slow_frame: short, idle: Some(short), ..Limits::default() };
         let server = limited(limits);
@@ -279,7 +152,7 @@ fn slow_senders_and_silent_strangers_are_ended() {
 
 #[test]
 fn too_many_clients_are_told_so() {
-    watched(|| {
+    over_both(|| {
         let server = limited(Limits { clients: 3, ..Limits::default() });
         let manager = server.client();
         let two = [server.client(), server.client()];

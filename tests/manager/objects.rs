@@ -7,7 +7,7 @@ use procshare::LockError;
 use procshare::manager::*;
 use serde::{Deserialize, Serialize};
 
-use crate::support::{eventually, local, run, tcp, watched};
+use crate::support::{eventually, local, over_both, run, tcp};
 
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 struct Job {
@@ -30,7 +30,7 @@ fn job(name: &str, state: State) -> Job {
 
 #[test]
 fn a_dict_carries_what_serde_carries() {
-    watched(|| {
+    over_both(|| {
         let server = local();
         let (one, other) = (server.client(), server.client());
         let jobs = Dict::<u32, Job>::create(&one, "jobs").unwrap();
@@ -53,7 +53,7 @@ fn a_dict_carries_what_serde_carries() {
 
 #[test]
 fn mixed_content_as_in_the_tutorials() {
-    watched(|| {
+    over_both(|| {
         let server = local();
         let manager = server.client();
         let dict = Dict::<Any, Any>::anonymous(&manager).unwrap();
@@ -73,7 +73,7 @@ fn mixed_content_as_in_the_tutorials() {
 
 #[test]
 fn a_dict_is_a_hash_map() {
-    watched(|| {
+    over_both(|| {
         let server = local();
         let manager = server.client();
         let dict = Dict::<u8, i64>::anonymous(&manager).unwrap();
@@ -122,7 +122,7 @@ fn a_dict_is_a_hash_map() {
 
 #[test]
 fn lists_values_arrays_and_namespaces() {
-    watched(|| {
+    over_both(|| {
         let server = local();
         let manager = server.client();
         let list = List::<String>::create(&manager, "list").unwrap();
@@ -161,7 +161,7 @@ fn lists_values_arrays_and_namespaces() {
 
 #[test]
 fn nested_objects_are_references_and_live_as_long_as_they_are_referred_to() {
-    watched(|| {
+    over_both(|| {
         let server = local();
         let (one, other) = (server.client(), server.client());
         let outer = Dict::<String, List<u32>>::create(&one, "outer").unwrap();
@@ -183,7 +183,7 @@ fn nested_objects_are_references_and_live_as_long_as_they_are_referred_to() {
 
 #[test]
 fn a_handle_keeps_its_object_on_the_way() {
-    watched(|| {
+    over_both(|| {
         let server = local();
         let (one, other) = (server.client(), server.client());
         let list = List::<u32>::anonymous(&one).unwrap();
@@ -200,7 +200,7 @@ fn a_handle_keeps_its_object_on_the_way() {
 
 #[test]
 fn locks_exclude_threads_and_clients() {
-    watched(|| {
+    over_both(|| {
         for server in [local(), tcp()] {
             let manager = server.client();
             let lock = Lock::create(&manager, "lock").unwrap();
@@ -245,7 +245,7 @@ fn locks_exclude_threads_and_clients() {
 
 #[test]
 fn a_blocking_call_blocks_no_other_call_of_its_connection() {
-    watched(|| {
+    over_both(|| {
         let server = local();
         let manager = server.client();
         let event = Event::create(&manager, "event").unwrap();
@@ -267,7 +267,7 @@ fn a_blocking_call_blocks_no_other_call_of_its_connection() {
 
 #[test]
 fn conditions_barriers_and_semaphores() {
-    watched(|| {
+    over_both(|| {
         let server = local();
         let manager = server.client();
         let lock = Lock::anonymous(&manager).unwrap();
@@ -311,7 +311,7 @@ fn conditions_barriers_and_semaphores() {
 
 #[test]
 fn queues_hand_every_item_to_one() {
-    watched(|| {
+    over_both(|| {
         let server = local();
         let manager = server.client();
         let queue = Queue::<u32>::create(&manager, "queue", Some(8)).unwrap();
@@ -347,7 +347,7 @@ fn queues_hand_every_item_to_one() {
 
 #[test]
 fn batches_and_transactions() {
-    watched(|| {
+    over_both(|| {
         let server = local();
         let manager = server.client();
         let dict = Dict::<u32, u32>::create(&manager, "dict").unwrap();
@@ -413,7 +413,7 @@ impl Managed for Counter {
 
 #[test]
 fn registered_types_are_called_by_name() {
-    watched(|| {
+    over_both(|| {
         let builder = Server::builder()
             .address(Address::Unix(crate::support::path("own")))
             .register("counter", |arguments| Ok(Counter(arguments.take()?)));
@@ -439,7 +439,7 @@ fn registered_types_are_called_by_name() {
 
 #[test]
 fn what_there_is_can_be_listed() {
-    watched(|| {
+    over_both(|| {
         let server = local();
         let manager = server.client();
         let _dict = Dict::<u32, u32>::create(&manager, "d").unwrap();

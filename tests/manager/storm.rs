@@ -7,15 +7,16 @@ use std::time::Duration;
 use procshare::LockError;
 use procshare::manager::*;
 
-use crate::support::{eventually, local, watched};
+use crate::support::{Running, connect, eventually, follow, local, over_both};
 
 const CLIENTS: u64 = 6;
 const ROUNDS: u64 = 40;
 
-fn worker(address: &Address, number: u64) -> (Child, BufReader<ChildStdout>) {
+fn worker(server: &Running, number: u64) -> (Child, BufReader<ChildStdout>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["storm::be_a_worker", "--exact", "--ignored", "--nocapture"])
-        .env("PROCSHARE_TEST_ADDRESS", address.to_string())
+        .env("PROCSHARE_TEST_ADDRESS", server.address.to_string())
+        .env("PROCSHARE_TEST_TRANSPORT", server.transport.to_string())
         .env("PROCSHARE_TEST_NUMBER", number.to_string())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -32,7 +33,8 @@ fn worker(address: &Address, number: u64) -> (Child, BufReader<ChildStdout>) {
 fn be_a_worker() {
     let Ok(address) = std::env::var("PROCSHARE_TEST_ADDRESS") else { return };
     let number: u64 = std::env::var("PROCSHARE_TEST_NUMBER").unwrap().parse().unwrap();
-    let manager = Manager::connect(&address.parse().unwrap()).unwrap();
+    follow(std::env::var("PROCSHARE_TEST_TRANSPORT").unwrap().parse().unwrap());
+    let manager = connect(&address.parse().unwrap()).unwrap();
     let lock = Lock::open(&manager, "lock").unwrap();
     let pair = Namespace::open(&manager, "pair").unwrap();
     let counts = Dict::<u64, u64>::open(&manager, "counts").unwrap();
@@ -67,7 +69,7 @@ fn be_a_worker() {
 
 #[test]
 fn no_acknowledged_write_is_lost_and_nothing_stays_locked() {
-    watched(|| {
+    over_both(|| {
         let server = local();
         let manager = server.client();
         let lock = Lock::create(&manager, "lock").unwrap();
@@ -82,7 +84,7 @@ fn no_acknowledged_write_is_lost_and_nothing_stays_locked() {
         let mut acknowledged = vec![0u64; (CLIENTS + ROUNDS) as usize];
         let mut crew: Vec<(u64, Child, BufReader<ChildStdout>)> = (0..CLIENTS)
             .map(|number| {
-                let (child, out) = worker(&server.address, number);
+                let (child, out) = worker(&server, number);
                 (number, child, out)
             })
             .collect();
@@ -97,7 +99,7 @@ fn no_acknowledged_write_is_lost_and_nothing_stays_locked() {
             let rest = read_counts(&mut out, u64::MAX);
             assert!(!child.wait().unwrap().success());
             acknowledged[number as usize] = last.max(rest);
-            let (child, out) = worker(&server.address, CLIENTS + round);
+            let (child, out) = worker(&server, CLIENTS + round);
             crew.push((CLIENTS + round, child, out));
         }
         for (number, mut child, mut out) in crew {

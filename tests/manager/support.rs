@@ -1,14 +1,24 @@
 //! A server in this process, at an address of its own.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use procshare::manager::{Address, Key, Limits, Manager, ManagerResult, Server, ServerBuilder, ServerHandle};
+use procshare::manager::{
+    Address, Key, Limits, Manager, ManagerResult, Server, ServerBuilder, ServerHandle, Transport,
+};
+
+thread_local! {
+    /// By what the clients of this thread's test call.
+    static TRANSPORT: Cell<Transport> = const { Cell::new(Transport::Auto) };
+}
 
 pub(crate) struct Running {
     pub(crate) address: Address,
+    /// By what its clients call; `Auto` are rings, where there are any.
+    pub(crate) transport: Transport,
     pub(crate) handle: ServerHandle,
     thread: Option<JoinHandle<ManagerResult<()>>>,
 }
@@ -24,7 +34,7 @@ pub(crate) fn run(builder: ServerBuilder) -> Running {
     let server = builder.bind().unwrap();
     let (address, handle) = (server.addresses()[0].clone(), server.handle());
     let thread = std::thread::spawn(move || server.run());
-    Running { address, handle, thread: Some(thread) }
+    Running { address, transport: TRANSPORT.get(), handle, thread: Some(thread) }
 }
 
 pub(crate) fn local() -> Running {
@@ -51,7 +61,7 @@ impl Running {
     pub(crate) fn client(&self) -> Manager {
         match &self.address {
             Address::Tcp(_) => Manager::builder().key(key()).connect(&self.address).unwrap(),
-            _ => Manager::connect(&self.address).unwrap(),
+            _ => connect(&self.address).unwrap(),
         }
     }
 
@@ -84,4 +94,22 @@ pub(crate) fn eventually(what: &str, mut so: impl FnMut() -> bool) {
 /// Fails the test if it takes longer than a minute.
 pub(crate) fn watched(test: impl FnOnce()) {
     procshare_harness::watchdog(Duration::from_secs(60), test);
+}
+
+/// Runs a test over rings, and again over the socket; fails if either takes longer than a minute.
+pub(crate) fn over_both(test: impl Fn()) {
+    for transport in [Transport::Auto, Transport::Socket] {
+        TRANSPORT.set(transport);
+        watched(&test);
+    }
+}
+
+/// A client of this thread's test, or of the test that runs this process.
+pub(crate) fn connect(address: &Address) -> ManagerResult<Manager> {
+    Manager::builder().transport(TRANSPORT.get()).connect(address)
+}
+
+/// Lets the clients of a process that a test runs call by what the test says.
+pub(crate) fn follow(transport: Transport) {
+    TRANSPORT.set(transport);
 }

@@ -37,7 +37,9 @@ pub(super) fn list(address: &Address, keys: &KeyArgs, as_json: bool) -> Result<V
     let manager = connect(address, keys)?;
     let (objects, stats) = (manager.objects()?, manager.stats()?);
     if as_json {
-        output::json(&json!({ "manager": address.to_string(), "objects": objects, "stats": stats }))?;
+        let (place, transport) = (address.to_string(), manager.transport().to_string());
+        let all = json!({ "manager": place, "transport": transport, "objects": objects, "stats": stats });
+        output::json(&all)?;
         return Ok(Verdict::Fine);
     }
     let mut table = output::table(["NUMBER", "KIND", "NAME", "ELEMENTS", "REFERENCES"]);
@@ -56,8 +58,13 @@ pub(super) fn list(address: &Address, keys: &KeyArgs, as_json: bool) -> Result<V
     }
     writeln!(
         out,
-        "{} objects in {} bytes; {} clients, this one included; {} calls wait",
-        stats.objects, stats.bytes, stats.clients, stats.waiting
+        "{} objects in {} bytes; {} clients, {} of them through rings, this one included ({}); {} calls wait",
+        stats.objects,
+        stats.bytes,
+        stats.clients,
+        stats.rings,
+        manager.transport(),
+        stats.waiting
     )?;
     out.flush()?;
     Ok(Verdict::Fine)

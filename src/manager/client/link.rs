@@ -5,19 +5,19 @@
 //! that waits on the server delays nobody.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::channel::{Incoming, Outgoing, channel};
 use super::hello::{self, Welcome};
 use super::reference::{Reference, References};
 use crate::manager::error::{ManagerError, ManagerResult};
-use crate::manager::wire::frame::{self, Frames};
+use crate::manager::transport::Transport;
+use crate::manager::wire::frame;
 use crate::manager::wire::message::{Reply, Request};
 use crate::net::{Address, Key};
 use crate::sys::sockets::{Shut, Stream};
-use crate::time::Deadline;
 
 /// The longest frame that is taken from a server: a reply is little longer than what somebody sent.
 const LONGEST: usize = 1 << 30;
@@ -52,11 +52,12 @@ pub(crate) struct Link {
     longest: usize,
     /// The process that connected.
     process: u32,
+    pub(crate) transport: Transport,
     stream: Stream,
-    /// Held while a frame is written.
-    writing: Mutex<()>,
+    /// Held while frames are written.
+    outgoing: Mutex<Outgoing>,
     /// Held by the reader.
-    frames: Mutex<Frames>,
+    incoming: Mutex<Incoming>,
     inbox: Mutex<Inbox>,
     /// The same as `inbox.dead`, to be asked without the lock.
     lost: AtomicBool,
@@ -69,16 +70,21 @@ impl Link {
         address: &Address,
         key: Option<&Key>,
         timeout: Duration,
+        transport: Transport,
     ) -> ManagerResult<Arc<Self>> {
-        let Welcome { stream, frames, server, longest } = hello::enter(address, key, timeout)?;
+        let welcome = hello::enter(address, key, timeout, transport)?;
+        let Welcome { stream, frames, rings, server, longest } = welcome;
+        let transport = if rings.is_some() { Transport::Ring } else { Transport::Socket };
+        let (incoming, outgoing) = channel(frames, rings);
         Ok(Arc::new(Link {
             address: address.clone(),
             server,
             longest,
             process: std::process::id(),
+            transport,
             stream,
-            writing: Mutex::new(()),
-            frames: Mutex::new(frames),
+            outgoing: Mutex::new(outgoing),
+            incoming: Mutex::new(incoming),
             inbox: Mutex::default(),
             lost: AtomicBool::new(false),
             next: AtomicU64::new(1),
@@ -107,12 +113,13 @@ impl Link {
         }
         let first = self.next.fetch_add(requests.len() as u64, Ordering::Relaxed);
         let ids: Vec<u64> = (first..).take(requests.len()).collect();
-        let mut bytes = Vec::new();
+        let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
         for (request, &id) in requests.iter().zip(&ids) {
-            let before = bytes.len();
-            frame::write(&mut bytes, |out| Request { id, ..*request }.write(out));
-            let len = bytes.len() - before - frame::PREFIX;
+            let before = outgoing.buffer.len();
+            frame::write(&mut outgoing.buffer, |out| Request { id, ..*request }.write(out));
+            let len = outgoing.buffer.len() - before - frame::PREFIX;
             if len > self.longest {
+                outgoing.buffer.clear();
                 let message = format!("a call of {len} bytes, where the server takes {}", self.longest);
                 return Err(ManagerError::Limit { message });
             }
@@ -120,6 +127,7 @@ impl Link {
         {
             let mut inbox = self.inbox();
             if let Some(reason) = &inbox.dead {
+                outgoing.buffer.clear();
                 return Err(self.gone(reason, false));
             }
             for &id in &ids {
@@ -127,7 +135,7 @@ impl Link {
                 inbox.slots.insert(id, slot);
             }
         }
-        if let Err(error) = self.write(&bytes) {
+        if let Err(error) = outgoing.send(&self.stream) {
             // What the server said last is worth more than the failure of our write: the reader will find it.
             self.stream.shut(Shut::Both);
             tracing::debug!(address = %self.address, %error, "a call could not be sent");
@@ -140,15 +148,10 @@ impl Link {
         if self.process != std::process::id() || self.is_lost() {
             return;
         }
-        let mut bytes = Vec::new();
-        frame::write(&mut bytes, |out| Request { id: 0, ..*request }.write(out));
+        let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
+        frame::write(&mut outgoing.buffer, |out| Request { id: 0, ..*request }.write(out));
         // If it cannot be sent, the server sees the end of the connection, which means the same.
-        let _ = self.write(&bytes);
-    }
-
-    fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.stream.send_all(bytes, Deadline::Never)
+        let _ = outgoing.send(&self.stream);
     }
 
     /// Waits for the reply to a request.
@@ -207,20 +210,15 @@ impl Link {
 
     /// Reads and hands out replies, until the one to `wanted` has come.
     fn read_until(self: &Arc<Self>, wanted: u64) -> Result<(), String> {
-        let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut chunk = vec![0; 32 << 10];
+        let mut incoming = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let bad = |_| "the server sent a frame that is too long".to_owned();
-            while let Some(content) = frames.next(LONGEST).map_err(bad)? {
+            while let Some(content) = incoming.frames.next(LONGEST).map_err(bad)? {
                 if self.hand_out(content)? == wanted {
                     return Ok(());
                 }
             }
-            match self.stream.recv(&mut chunk, Deadline::Never) {
-                Ok(0) => return Err("the server closed the connection".into()),
-                Ok(len) => frames.push(&chunk[..len]),
-                Err(error) => return Err(error.to_string()),
-            }
+            incoming.receive(&self.stream).map_err(|error| error.to_string())?;
         }
     }
 

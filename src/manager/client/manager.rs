@@ -10,6 +10,7 @@ use super::link::Link;
 use super::reference::Reference;
 use crate::manager::error::ManagerResult;
 use crate::manager::proxy::Object;
+use crate::manager::transport::Transport;
 use crate::net::{Address, Key};
 
 /// A connection to a manager's server; clones share it, threads use it at once.
@@ -29,6 +30,7 @@ pub struct Manager {
 pub struct Connector {
     key: Option<Key>,
     timeout: Duration,
+    transport: Transport,
 }
 
 /// An object of a manager, as [`Manager::objects`] tells.
@@ -53,6 +55,9 @@ pub struct ObjectInfo {
 pub struct Stats {
     /// Clients that are connected.
     pub clients: u64,
+    /// Those of them that call through rings; 0 of a server that knows none.
+    #[serde(default)]
+    pub rings: u64,
     /// Objects.
     pub objects: u64,
     /// Calls that wait.
@@ -79,12 +84,17 @@ impl Manager {
 
     /// Begins to say how to connect.
     pub fn builder() -> Connector {
-        Connector { key: None, timeout: Duration::from_secs(5) }
+        Connector { key: None, timeout: Duration::from_secs(5), transport: Transport::Auto }
     }
 
     /// Where the server is.
     pub fn address(&self) -> &Address {
         &self.link.address
+    }
+
+    /// By what calls travel: [`Ring`](Transport::Ring) or [`Socket`](Transport::Socket).
+    pub fn transport(&self) -> Transport {
+        self.link.transport
     }
 
     /// Goes to the server and back: whatever was sent before has been done then.
@@ -214,13 +224,19 @@ impl Connector {
         self
     }
 
+    /// Lets calls travel so; [`Auto`](Transport::Auto) unless said.
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
     /// Connects.
     ///
     /// # Errors
     ///
-    /// As [`Manager::connect`], and `Refused` if the server does not know the key.
+    /// As [`Manager::connect`], and `Refused` if the server does not know the key, or has no rings where they were asked for.
     pub fn connect(&self, address: &Address) -> ManagerResult<Manager> {
-        Ok(Manager { link: Link::connect(address, self.key.as_ref(), self.timeout)? })
+        Ok(Manager { link: Link::connect(address, self.key.as_ref(), self.timeout, self.transport)? })
     }
 }
 

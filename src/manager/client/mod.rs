@@ -1,6 +1,7 @@
 //! The client: connections, calls, references.
 
 pub(crate) mod call;
+mod channel;
 mod detail;
 mod hello;
 pub(crate) mod link;

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 
 use super::Limits;
+use super::rings::Rings;
 use crate::manager::store::Fault;
 use crate::manager::wire::frame::{self, Frames};
 use crate::manager::wire::message::Reply;
@@ -31,8 +32,8 @@ pub(super) enum Arrived {
     End,
 }
 
-/// Bytes read at once.
-const CHUNK: usize = 64 << 10;
+/// Bytes that are thrown away at once.
+const CHUNK: usize = 4 << 10;
 
 pub(super) struct Connection {
     pub(super) stream: Stream,
@@ -53,6 +54,12 @@ pub(super) struct Connection {
     pub(super) frame_began: Option<u64>,
     /// Since when too much is unread.
     pub(super) stalled: Option<u64>,
+    /// Through which calls and answers travel, instead of the stream.
+    pub(super) rings: Option<Rings>,
+    /// Whether it is among those that the next turn looks at.
+    pub(super) is_ready: bool,
+    /// Whether it is among those to which the turn's end sends.
+    pub(super) is_dirty: bool,
     out: Vec<u8>,
     sent: usize,
 }
@@ -71,6 +78,9 @@ impl Connection {
             heard: now,
             frame_began: None,
             stalled: None,
+            rings: None,
+            is_ready: false,
+            is_dirty: false,
             out: Vec::new(),
             sent: 0,
         }
@@ -94,16 +104,32 @@ impl Connection {
         if self.is_inside() { limits.frame } else { LONGEST_GREETING }
     }
 
-    /// Reads what is there, at most one chunk.
+    /// Reads what is there, at most as much as there is room for.
     pub(super) fn receive(&mut self, now: u64) -> std::io::Result<Arrived> {
-        let mut chunk = [0; CHUNK];
-        match self.stream.recv(&mut chunk, Deadline::Now) {
-            Ok(0) => Ok(Arrived::End),
-            Ok(len) => {
+        if let Some(rings) = &mut self.rings {
+            let taken = match self.phase {
+                Phase::Leaving => rings.take(&self.stream, &mut [0; CHUNK])?,
+                _ => self.frames.read(|room| rings.take(&self.stream, room))?,
+            };
+            if taken > 0 {
                 self.heard = now;
-                if !self.is_leaving() {
-                    self.frames.push(&chunk[..len]);
-                }
+                return Ok(Arrived::Some);
+            }
+            if !self.readable {
+                return Ok(Arrived::Nothing);
+            }
+        }
+        let read = match (&self.rings, &self.phase) {
+            // Bells: they have been heard.
+            (Some(_), _) | (_, Phase::Leaving) => self.stream.recv(&mut [0; CHUNK], Deadline::Now),
+            _ => self.frames.read(|room| self.stream.recv(room, Deadline::Now)),
+        };
+        match read {
+            // What it wrote before it closed the connection.
+            Ok(0) if self.has_come() => Ok(Arrived::Some),
+            Ok(0) => Ok(Arrived::End),
+            Ok(_) => {
+                self.heard = now;
                 Ok(Arrived::Some)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -117,7 +143,12 @@ impl Connection {
     /// Sends what can be sent; whether nothing is left.
     pub(super) fn flush(&mut self) -> std::io::Result<bool> {
         while self.sent < self.out.len() {
-            match self.stream.send(&self.out[self.sent..], Deadline::Now) {
+            let rest = &self.out[self.sent..];
+            let sent = match &mut self.rings {
+                Some(rings) => rings.put(&self.stream, rest),
+                None => self.stream.send(rest, Deadline::Now),
+            };
+            match sent {
                 Ok(len) => self.sent += len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     // What has been sent is forgotten once it is half of the buffer.
@@ -136,6 +167,11 @@ impl Connection {
             self.out = Vec::new();
         }
         Ok(true)
+    }
+
+    /// Whether something has come that can be seen without asking the system.
+    pub(super) fn has_come(&self) -> bool {
+        self.rings.as_ref().is_some_and(Rings::has_come)
     }
 
     pub(super) fn reply(&mut self, reply: &Reply<'_>) {

@@ -1,6 +1,6 @@
 //! One thread for all clients: it reads, lets the store do it, and writes; nothing in it waits for one client.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::Ordering;
@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 use super::Limits;
 use super::connection::{Arrived, Connection};
 use super::handle::Shared;
+use super::rings::Watch;
 use crate::manager::store::{ClientId, Departure, Fault, Store};
 use crate::manager::wire::PROTOCOL;
 use crate::manager::wire::message::{Reply, Request};
@@ -43,12 +44,13 @@ pub(super) struct EventLoop {
     /// Whether a client may end the server.
     pub(super) ends_on_request: bool,
     started: Instant,
-    connections: HashMap<ClientId, Connection>,
+    pub(super) connections: HashMap<ClientId, Connection>,
     next: ClientId,
     /// Clients with bytes or frames that have not been looked at.
-    ready: BTreeSet<ClientId>,
+    pub(super) ready: Vec<ClientId>,
     /// Clients with bytes to be sent.
-    dirty: BTreeSet<ClientId>,
+    dirty: Vec<ClientId>,
+    pub(super) watch: Watch,
     /// Clients whose connection was cut, until what they hold comes back.
     lost: BTreeMap<(u64, ClientId), ()>,
     /// Whether the time has come to look at everybody's clocks again.
@@ -78,8 +80,9 @@ impl EventLoop {
             ends_on_request: false,
             started: Instant::now(),
             connections: HashMap::new(),
-            ready: BTreeSet::new(),
-            dirty: BTreeSet::new(),
+            ready: Vec::new(),
+            dirty: Vec::new(),
+            watch: Watch::new(),
             lost: BTreeMap::new(),
             looked: 0,
         }
@@ -94,6 +97,12 @@ impl EventLoop {
         let mut events = Events::with_capacity(1024);
         // Acquire, with the Release of `shutdown`: what was done before the request is seen after it.
         while !self.shared.stop.load(Ordering::Acquire) {
+            let now = self.now();
+            if self.watch(now) {
+                self.turn();
+                continue;
+            }
+            self.watch.asks(now);
             let timeout = self.timeout();
             match self.poll.poll(&mut events, Some(timeout)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -107,15 +116,15 @@ impl EventLoop {
                         let client = (at & !PROCESS) as ClientId;
                         if let Some(connection) = self.connections.get_mut(&client) {
                             connection.ended = true;
-                            self.ready.insert(client);
+                            self.mark_ready(client);
                         }
                     }
                     Token(client) => {
                         let client = client as ClientId;
                         if let Some(connection) = self.connections.get_mut(&client) {
                             connection.readable |= event.is_readable() || event.is_error();
-                            self.ready.insert(client);
-                            self.dirty.insert(client);
+                            self.mark_ready(client);
+                            self.mark_dirty(client);
                         }
                     }
                 }
@@ -124,6 +133,24 @@ impl EventLoop {
         }
         self.farewell();
         Ok(())
+    }
+
+    /// The next turn looks at what a client has sent.
+    pub(super) fn mark_ready(&mut self, client: ClientId) {
+        if let Some(connection) = self.connections.get_mut(&client)
+            && !std::mem::replace(&mut connection.is_ready, true)
+        {
+            self.ready.push(client);
+        }
+    }
+
+    /// The end of the turn sends what there is for a client.
+    pub(super) fn mark_dirty(&mut self, client: ClientId) {
+        if let Some(connection) = self.connections.get_mut(&client)
+            && !std::mem::replace(&mut connection.is_dirty, true)
+        {
+            self.dirty.push(client);
+        }
     }
 
     /// How long nothing will happen by itself.
@@ -144,9 +171,16 @@ impl EventLoop {
     fn turn(&mut self) {
         let now = self.now();
         self.store.advance(now);
-        for client in std::mem::take(&mut self.ready) {
-            self.hear(client, now);
+        let mut ready = std::mem::take(&mut self.ready);
+        for client in ready.drain(..) {
+            if let Some(connection) = self.connections.get_mut(&client) {
+                connection.is_ready = false;
+                self.hear(client, now);
+            }
         }
+        // Those that have more to be looked at were noted meanwhile.
+        ready.append(&mut self.ready);
+        self.ready = ready;
         while let Some((&(at, client), ())) = self.lost.first_key_value()
             && at <= now
         {
@@ -156,11 +190,18 @@ impl EventLoop {
         if now >= self.looked + LOOK {
             self.looked = now;
             self.look_at_clocks(now);
+            self.unwatch_quiet(now);
         }
         self.deliver();
-        for client in std::mem::take(&mut self.dirty) {
-            self.send(client, now);
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for client in dirty.drain(..) {
+            if let Some(connection) = self.connections.get_mut(&client) {
+                connection.is_dirty = false;
+                self.send(client, now);
+            }
         }
+        dirty.append(&mut self.dirty);
+        self.dirty = dirty;
         self.shared.objects.store(self.store.objects(), Ordering::Relaxed);
         self.shared.bytes.store(self.store.bytes(), Ordering::Relaxed);
         self.shared.clients.store(self.connections.len(), Ordering::Relaxed);
@@ -206,7 +247,7 @@ impl EventLoop {
             });
             debug!(client, who = connection.who, "a client connects");
             self.connections.insert(client, connection);
-            self.ready.insert(client);
+            self.mark_ready(client);
         }
     }
 
@@ -225,7 +266,7 @@ impl EventLoop {
                 Err(fault) => return self.throw_out(client, &fault, now),
             }
             let Some(connection) = self.connections.get_mut(&client) else { return };
-            if !connection.readable {
+            if !connection.readable && !connection.has_come() {
                 // What it had sent has been done.
                 if connection.ended {
                     self.close(client, now, "its process has ended");
@@ -233,12 +274,17 @@ impl EventLoop {
                 return;
             }
             match connection.receive(now) {
-                Ok(Arrived::Some | Arrived::Nothing) => {}
+                Ok(Arrived::Some) => self.watch_client(client, now),
+                Ok(Arrived::Nothing) => {}
                 Ok(Arrived::End) => return self.close(client, now, "it closed the connection"),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData && !connection.is_leaving() => {
+                    let fault = Fault::new(Fault::PROTOCOL, error.to_string());
+                    return self.throw_out(client, &fault, now);
+                }
                 Err(error) => return self.close(client, now, &error.to_string()),
             }
         }
-        self.ready.insert(client);
+        self.mark_ready(client);
     }
 
     /// Does what a client's next whole frame asks, if there is one.
@@ -256,10 +302,11 @@ impl EventLoop {
                 self.call(client, content, now)
             }
             Ok(Some(content)) => {
-                self.dirty.insert(client);
                 let (key, longest) = (self.key.as_ref(), self.limits.frame as u64);
                 let terms = Terms { protocol: PROTOCOL, key, number: self.server, longest };
-                connection.let_in(content, &terms).map(|()| true)
+                let let_in = connection.let_in(content, &terms);
+                self.mark_dirty(client);
+                let_in.map(|()| true)
             }
             Ok(None) => Ok(false),
             Err(bad) => Err(Fault::new(Fault::PROTOCOL, bad.told(longest))),
@@ -285,6 +332,9 @@ impl EventLoop {
             self.store.leave(now, client, Departure::Died);
             return Err(Fault::new(Fault::SHUTDOWN, "good bye"));
         }
+        if request.object == 0 && request.method == "ring" {
+            return self.hand_out_rings(client, request.id, now);
+        }
         if request.object == 0 && request.method == "shutdown" && self.ends_on_request {
             self.shared.stop.store(true, Ordering::Release);
             return Err(Fault::new(Fault::SHUTDOWN, "the server was shut down"));
@@ -307,7 +357,7 @@ impl EventLoop {
                 Ok(result) => connection.reply(&Reply::Done { id, result }),
                 Err(Fault { kind, message }) => connection.reply(&Reply::Failed { id, kind, message }),
             }
-            self.dirty.insert(answer.client);
+            self.mark_dirty(answer.client);
         }
     }
 
@@ -319,7 +369,7 @@ impl EventLoop {
             Err(error) => return self.close(client, now, &error.to_string()),
         }
         if connection.unread() <= self.limits.unread && connection.stalled.take().is_some() {
-            self.ready.insert(client);
+            self.mark_ready(client);
         }
     }
 
@@ -366,8 +416,8 @@ impl EventLoop {
         }
         connection.throw_out(fault, now);
         self.store.leave(now, client, Departure::Died);
-        self.dirty.insert(client);
-        self.ready.insert(client);
+        self.mark_dirty(client);
+        self.mark_ready(client);
     }
 
     fn close(&mut self, client: ClientId, now: u64, reason: &str) {

@@ -32,6 +32,8 @@ pub struct Limits {
     pub memory: usize,
     /// Objects.
     pub objects: usize,
+    /// Bytes of each of the two rings that a client on this machine gets: a power of two from 4,096 to 67,108,864; 0: all use the socket.
+    pub ring: usize,
     /// How long what a client holds is kept after its TCP connection was cut: its guards report the loss before others get it.
     pub lost: Duration,
 }
@@ -49,6 +51,7 @@ impl Default for Limits {
             waiting: 1024,
             memory: 1 << 30,
             objects: 1 << 20,
+            ring: 64 << 10,
             lost: Duration::from_secs(1),
         }
     }

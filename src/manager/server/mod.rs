@@ -4,6 +4,7 @@ mod connection;
 mod event_loop;
 mod handle;
 mod limits;
+mod rings;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};

@@ -58,6 +58,13 @@ impl Store {
         self.world.clients.insert(client, Client { who: who.into(), ..Client::default() });
     }
 
+    /// A client calls through rings from now on.
+    pub(crate) fn note_rings(&mut self, client: ClientId) {
+        if let Some(client) = self.world.clients.get_mut(&client) {
+            client.has_rings = true;
+        }
+    }
+
     /// A client's call, at `now` nanoseconds. What comes of it, for whomever, is in [`take_answers`](Self::take_answers).
     pub(crate) fn call(&mut self, now: u64, client: ClientId, request: &Request<'_>) {
         self.advance(now);

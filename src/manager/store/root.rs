@@ -159,12 +159,13 @@ impl Store {
         }))
     }
 
-    /// `{clients, objects, waiting, bytes, kinds}`
+    /// `{clients, rings, objects, waiting, bytes, kinds}`
     fn stats(&self) -> Out {
         Out::with(|out| {
-            pack::map(out, 5);
+            pack::map(out, 6);
             for (name, figure) in [
                 ("clients", self.world.clients.len()),
+                ("rings", self.world.clients.values().filter(|client| client.has_rings).count()),
                 ("objects", self.world.objects.len()),
                 ("waiting", self.world.waiters.len()),
                 ("bytes", self.world.meter.used()),

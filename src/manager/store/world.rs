@@ -38,6 +38,8 @@ pub(crate) struct Client {
     pub(crate) waiters: BTreeSet<WaiterId>,
     /// Objects in which it may hold something.
     pub(crate) holds: HashSet<u64>,
+    /// Whether it calls through rings, for display.
+    pub(crate) has_rings: bool,
 }
 
 /// A parked call.

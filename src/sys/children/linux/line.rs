@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use super::super::{Greeting, Input};
 use super::sentinel::Sentinel;
-use crate::sys::calls::{check, poll, retry};
+use crate::sys::calls::{check, poll};
+use crate::sys::handover;
 use crate::sys::sockets::peer;
 use crate::time::Deadline;
 
 /// What a line begins with.
 const MARK: &[u8; 16] = b"procshare task 1";
-/// The descriptors that come with it, at most.
-const MOST: usize = 2;
 /// How long somebody may take to say a sentence that was begun.
 const SENTENCE: Duration = Duration::from_secs(5);
 /// No sentence is longer.
@@ -94,49 +93,13 @@ impl Line {
             Input::Null => None,
             Input::Is(file) => Some(file),
         };
-        let fds: Vec<libc::c_int> =
-            [Some(&paper.0), input.as_ref()].into_iter().flatten().map(AsRawFd::as_raw_fd).collect();
-        let mut mark = *MARK;
-        let mut part = libc::iovec { iov_base: mark.as_mut_ptr().cast(), iov_len: mark.len() };
-        let mut room = Room([0; 64]);
-        let mut message = room.message(&mut part);
-        let bytes = size_of_val(&fds[..]);
-        // SAFETY: (S1) CMSG_SPACE computes; the room is large enough for `MOST` descriptors, and there are no more.
-        message.msg_controllen = unsafe { libc::CMSG_SPACE(bytes as u32) } as _;
-        // SAFETY: (S1) the message's control bytes lie in `room`, which has place for this header and `bytes` behind it.
-        unsafe {
-            let header = libc::CMSG_FIRSTHDR(&message);
-            (*header).cmsg_level = libc::SOL_SOCKET;
-            (*header).cmsg_type = libc::SCM_RIGHTS;
-            (*header).cmsg_len = libc::CMSG_LEN(bytes as u32) as _;
-            std::ptr::copy_nonoverlapping(fds.as_ptr().cast(), libc::CMSG_DATA(header), bytes);
-        }
-        // SAFETY: (S1) all that `message` points to lives for the call.
-        retry(|| unsafe { libc::sendmsg(self.0.as_raw_fd(), &message, libc::MSG_NOSIGNAL) })?;
-        Ok(())
+        let fds: Vec<_> = [Some(&paper.0), input.as_ref()].into_iter().flatten().map(AsFd::as_fd).collect();
+        handover::send(self.0.as_fd(), MARK, &fds, Deadline::Never).map(drop)
     }
 
     /// Takes the mark, and the descriptors that came with it.
     fn take_descriptors(&self) -> io::Result<Vec<OwnedFd>> {
-        let mut mark = [0u8; MARK.len()];
-        let mut part = libc::iovec { iov_base: mark.as_mut_ptr().cast(), iov_len: mark.len() };
-        let mut room = Room([0; 64]);
-        let mut message = room.message(&mut part);
-        // SAFETY: (S1) all that `message` points to lives for the call and is as long as it says.
-        retry(|| unsafe { libc::recvmsg(self.0.as_raw_fd(), &mut message, libc::MSG_CMSG_CLOEXEC) })?;
-        let mut found = Vec::new();
-        // SAFETY: (S1) the kernel filled the control bytes: the macros walk what it wrote; each descriptor is new and taken once.
-        unsafe {
-            let header = libc::CMSG_FIRSTHDR(&message);
-            if !header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS {
-                let bytes = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
-                let fds = libc::CMSG_DATA(header).cast::<libc::c_int>();
-                for index in 0..bytes / size_of::<libc::c_int>() {
-                    found.push(OwnedFd::from_raw_fd(fds.add(index).read_unaligned()));
-                }
-            }
-        }
-        Ok(found)
+        Ok(handover::receive(self.0.as_fd(), &mut [0; MARK.len()], Deadline::Never)?.1)
     }
 
     /// Gives the word to begin.
@@ -184,25 +147,5 @@ impl Line {
             }
         }
         Ok(if text.is_empty() { Greeting::Ended } else { Greeting::Said(text) })
-    }
-}
-
-/// Place for the control bytes of a message, aligned as their header must be.
-#[repr(align(8))]
-struct Room([u8; 64]);
-
-impl Room {
-    fn message(&mut self, part: &mut libc::iovec) -> libc::msghdr {
-        const {
-            // A header, and the descriptors padded to its alignment.
-            assert!(size_of::<libc::cmsghdr>() + MOST * size_of::<libc::c_int>() + 16 <= 64);
-        }
-        // SAFETY: (S1) `msghdr` is plain C data for which all-zero is a valid value.
-        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-        message.msg_iov = part;
-        message.msg_iovlen = 1;
-        message.msg_control = self.0.as_mut_ptr().cast();
-        message.msg_controllen = self.0.len() as _;
-        message
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::super::{Shut, connect_tcp};
 use super::peer;
-use crate::sys::calls::{Until, check, poll_one, retry};
+use crate::sys::calls::{Until, check, patiently, retry};
 use crate::time::Deadline;
 
 /// How long to wait for room among those who wait to be accepted.
@@ -95,7 +95,7 @@ impl Stream {
 
     /// Receives what is there, at least a byte, or waits for it; 0 at the end.
     pub(crate) fn recv(&self, to: &mut [u8], deadline: Deadline) -> io::Result<usize> {
-        self.patiently(Until::Readable, deadline, |fd, flags| {
+        patiently(self.as_fd(), Until::Readable, deadline, |fd, flags| {
             // SAFETY: (S1) the kernel writes at most `to.len()` bytes into `to`.
             retry(|| unsafe { libc::recv(fd, to.as_mut_ptr().cast(), to.len(), flags) })
         })
@@ -103,7 +103,7 @@ impl Stream {
 
     /// Sends as much as there is room for, at least a byte, or waits for room.
     pub(crate) fn send(&self, from: &[u8], deadline: Deadline) -> io::Result<usize> {
-        self.patiently(Until::Writable, deadline, |fd, flags| {
+        patiently(self.as_fd(), Until::Writable, deadline, |fd, flags| {
             // SAFETY: (S1) the kernel reads at most `from.len()` bytes of `from`.
             retry(|| unsafe { libc::send(fd, from.as_ptr().cast(), from.len(), flags | NO_SIGNAL) })
         })
@@ -115,29 +115,6 @@ impl Stream {
             from = &from[self.send(from, deadline)?..];
         }
         Ok(())
-    }
-
-    /// Calls until it need not wait any longer.
-    fn patiently(
-        &self,
-        until: Until,
-        deadline: Deadline,
-        mut call: impl FnMut(libc::c_int, libc::c_int) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        // For ever is what the system does by itself, in one call.
-        let flags = if deadline == Deadline::Never { 0 } else { libc::MSG_DONTWAIT };
-        loop {
-            match call(self.as_fd().as_raw_fd(), flags) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return done,
-            }
-            if deadline == Deadline::Now {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            if !poll_one(self.as_fd(), until, deadline)? && deadline.is_over() {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-        }
     }
 
     /// Ends it; whoever waits finds out.

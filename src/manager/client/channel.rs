@@ -1,0 +1,127 @@
+//! What goes to the server and what comes from it: through rings, or through the socket.
+
+use std::io;
+use std::time::Duration;
+
+use crate::manager::wire::frame::Frames;
+use crate::park::Backoff;
+use crate::queue::stream::{Inlet, Nonsense, Outlet, ring};
+use crate::sys::pages;
+use crate::sys::sockets::Stream;
+use crate::time::Deadline;
+
+/// How long a sender whose ring is full sleeps at first; then twice as long, up to the last.
+const FIRST_NAP: Duration = Duration::from_millis(1);
+const LAST_NAP: Duration = Duration::from_millis(16);
+
+/// What comes, used by one thread at a time.
+pub(super) struct Incoming {
+    pub(super) frames: Frames,
+    inlet: Option<Inlet>,
+}
+
+/// What goes, used by one thread at a time.
+pub(super) struct Outgoing {
+    outlet: Option<Outlet>,
+    /// Where frames are written before they are sent, kept for its memory.
+    pub(super) buffer: Vec<u8>,
+}
+
+/// Both directions of a connection.
+pub(super) fn channel(frames: Frames, rings: Option<(Inlet, Outlet)>) -> (Incoming, Outgoing) {
+    let (inlet, outlet) = rings.unzip();
+    (Incoming { frames, inlet }, Outgoing { outlet, buffer: Vec::new() })
+}
+
+fn nonsense(_: Nonsense) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the server wrote nonsense into the rings")
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection")
+}
+
+impl Incoming {
+    /// Waits for bytes, and takes them.
+    pub(super) fn receive(&mut self, stream: &Stream) -> io::Result<()> {
+        let Some(inlet) = &mut self.inlet else {
+            let len = self.frames.read(|room| stream.recv(room, Deadline::Never))?;
+            return if len > 0 { Ok(()) } else { Err(closed()) };
+        };
+        wait(inlet, stream)?;
+        let mut writer_sleeps = false;
+        let taken = self.frames.read(|room| {
+            let (len, sleeps) = inlet.take(room)?;
+            writer_sleeps = sleeps;
+            Ok(len)
+        });
+        taken.map_err(nonsense)?;
+        if writer_sleeps {
+            ring(stream);
+        }
+        Ok(())
+    }
+}
+
+/// Waits until something has come through a ring: spins, lets others run, then sleeps on the socket, which also tells that the
+/// server is gone.
+fn wait(inlet: &Inlet, stream: &Stream) -> io::Result<()> {
+    let mut backoff = Backoff::keen();
+    let mut ended = false;
+    while !inlet.has_come() {
+        if ended {
+            // What the server wrote before it ended has been taken.
+            return Err(closed());
+        }
+        if backoff.snooze() || !inlet.fall_asleep() {
+            continue;
+        }
+        let heard = stream.recv(&mut [0; 64], Deadline::Never);
+        inlet.wake_up();
+        ended = match heard {
+            Ok(bells) => bells == 0,
+            // It was killed with unread bells on its side.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => true,
+            Err(error) => return Err(error),
+        };
+        backoff = Backoff::keen();
+    }
+    Ok(())
+}
+
+impl Outgoing {
+    /// Sends what is in the buffer.
+    pub(super) fn send(&mut self, stream: &Stream) -> io::Result<()> {
+        let sent = match &mut self.outlet {
+            None => stream.send_all(&self.buffer, Deadline::Never),
+            Some(outlet) => put_all(outlet, stream, &self.buffer),
+        };
+        self.buffer.clear();
+        if self.buffer.capacity() > 1 << 20 {
+            self.buffer = Vec::new();
+        }
+        sent
+    }
+}
+
+/// Puts all bytes into a ring, and waits for room as often as it takes.
+fn put_all(outlet: &mut Outlet, stream: &Stream, mut bytes: &[u8]) -> io::Result<()> {
+    let (mut backoff, mut nap) = (Backoff::keen(), FIRST_NAP);
+    while !bytes.is_empty() {
+        let (len, reader_sleeps) = outlet.put(bytes).map_err(nonsense)?;
+        if reader_sleeps {
+            ring(stream);
+        }
+        bytes = &bytes[len..];
+        if len > 0 {
+            (backoff, nap) = (Backoff::keen(), FIRST_NAP);
+        } else if !backoff.snooze() {
+            // Bells are left for whoever waits for answers, so there is none for room.
+            if pages::has_ended(stream, Deadline::after(nap))? {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            nap = (nap * 2).min(LAST_NAP);
+        }
+    }
+    Ok(())
+}
