@@ -65,10 +65,18 @@ fn run<T: Task>(args: &[u8], ready: &mut dyn FnMut(), output: &mut Vec<u8>) -> R
     encode(&T::call(args), output).map_err(Unfit::Output)
 }
 
-/// Appends the bytes of `value`.
+/// Appends the bytes of `value`; after an error, some of them.
 pub(super) fn encode<V: Serialize + ?Sized>(value: &V, to: &mut Vec<u8>) -> postcard::Result<()> {
-    *to = postcard::to_extend(value, std::mem::take(to))?;
-    Ok(())
+    postcard::to_extend(value, Onto(to)).map(|_| ())
+}
+
+/// A buffer that is lent to the codec, so that what it held before survives an error.
+struct Onto<'a>(&'a mut Vec<u8>);
+
+impl Extend<u8> for Onto<'_> {
+    fn extend<I: IntoIterator<Item = u8>>(&mut self, bytes: I) {
+        self.0.extend(bytes);
+    }
 }
 
 /// What can be passed where a task has a parameter of type `P`.

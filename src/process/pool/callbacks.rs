@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, PoisonError};
 
-use super::batch::{Callback, Outcome};
+use super::batch::{Arrival, Callback};
 
 type Call = Box<dyn FnOnce() + Send>;
 
@@ -13,9 +13,9 @@ type Call = Box<dyn FnOnce() + Send>;
 pub(super) struct Callbacks(Mutex<Option<Sender<Call>>>);
 
 impl Callbacks {
-    pub(super) fn call(&self, callback: Callback, outcome: Outcome) {
+    pub(super) fn call(&self, callback: Callback, outcomes: Vec<Arrival>) {
         // The panic's message has been printed; there is nobody else to tell.
-        let call: Call = Box::new(move || drop(catch_unwind(AssertUnwindSafe(|| callback(outcome)))));
+        let call: Call = Box::new(move || drop(catch_unwind(AssertUnwindSafe(|| callback(outcomes)))));
         let mut sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if sender.is_none() {
             let (made, calls) = mpsc::channel::<Call>();

@@ -2,21 +2,23 @@
 
 use std::collections::VecDeque;
 
-use super::engine::Chunk;
-use super::message::{self, Sender};
+use super::message;
+use super::run::Chunk;
 use crate::process::error::Failure;
 use crate::process::handle::Process;
-use crate::queue::{BytesQueue, PutError};
+use crate::queue::{BytesQueue, Consumer, GetError, PutError};
 
 /// A worker process as the pool sees it.
 pub(super) struct Worker {
-    pub(super) generation: u32,
+    generation: u32,
     pub(super) process: Process<Result<(), Failure>>,
     tasks: BytesQueue,
     /// What did not fit into the queue yet.
     parts: VecDeque<Vec<u8>>,
+    /// What it was given and has not done, in this order.
     pub(super) chunks: VecDeque<Chunk>,
-    /// What it said of the next message so far.
+    says: Consumer<u8>,
+    /// What it said and nobody has read.
     pub(super) heard: Vec<u8>,
     pub(super) is_ready: bool,
     /// Tasks that were given to it.
@@ -25,13 +27,19 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(generation: u32, process: Process<Result<(), Failure>>, tasks: BytesQueue) -> Self {
+    pub(super) fn new(
+        generation: u32,
+        process: Process<Result<(), Failure>>,
+        tasks: BytesQueue,
+        says: Consumer<u8>,
+    ) -> Self {
         Worker {
             generation,
             process,
             tasks,
             parts: VecDeque::new(),
             chunks: VecDeque::new(),
+            says,
             heard: Vec::new(),
             is_ready: false,
             given: 0,
@@ -39,10 +47,39 @@ impl Worker {
         }
     }
 
+    /// Takes in what it says; tells whether that is anything.
+    pub(super) fn listen(&mut self) -> bool {
+        match self.says.try_peek_many(usize::MAX) {
+            Ok(said) => {
+                let (first, second) = said.as_slices();
+                self.heard.extend_from_slice(first);
+                self.heard.extend_from_slice(second);
+                said.release();
+                true
+            }
+            Err(GetError::Empty | GetError::Closed | GetError::TimedOut) => false,
+            Err(GetError::Failed(_)) => {
+                self.is_unusable();
+                false
+            }
+        }
+    }
+
+    /// Ends it: its own end settles the rest.
+    pub(super) fn is_unusable(&mut self) {
+        let _ = self.process.kill();
+    }
+
     /// Puts a chunk into its queue, as far as there is room.
     pub(super) fn give(&mut self, chunk: Chunk) {
-        self.given += chunk.len() as u64;
-        self.parts.extend(message::parts(&chunk.message(), &[]));
+        self.given += chunk.len();
+        // Most are one part, and need no copy.
+        let is_put = message::is_one_part(&chunk.message)
+            && self.parts.is_empty()
+            && self.tasks.try_put(&chunk.message).is_ok();
+        if !is_put {
+            self.parts.extend(message::parts(&chunk.message));
+        }
         self.chunks.push_back(chunk);
         self.push();
     }
@@ -54,14 +91,10 @@ impl Worker {
                 Ok(()) => drop(self.parts.pop_front()),
                 // It says when there is room.
                 Err(PutError::Full(())) => return,
-                // Its queue is unusable: so is it. Its end settles the rest.
-                Err(_) => {
-                    let _ = self.process.kill();
-                    return;
-                }
+                Err(_) => return self.is_unusable(),
             }
         }
-        if self.is_dismissed {
+        if self.is_dismissed && !self.tasks.is_closed() {
             let _ = self.tasks.close();
         }
     }
@@ -71,22 +104,23 @@ impl Worker {
         self.is_ready && !self.is_dismissed && self.chunks.is_empty()
     }
 
-    /// Takes the last chunk out of its queue again, if it has not taken it. The caller knows that it is whole in there, or not at all.
+    /// Takes what it was given ahead out of its queue again, if it has not taken it.
     pub(super) fn take_back(&mut self) -> Option<Chunk> {
-        if !self.parts.is_empty() {
+        // The first chunk is out of the queue, and the second is in it as a whole.
+        if self.chunks.len() < 2 || !self.parts.is_empty() || self.tasks.len() != 1 {
             return None;
         }
         let part = self.tasks.try_get().ok()?;
-        let mut message = Vec::new();
-        let is_whole = message::join(&part, &mut message);
-        let number = message::read_chunk(&message).map(|(number, _)| number);
-        if !is_whole || number != self.chunks.back().map(|chunk| chunk.number) {
-            // Not what was put there: its end settles what it has.
-            let _ = self.process.kill();
+        let mut before = Vec::new();
+        let number =
+            message::join(&part, &mut before).and_then(message::Tasks::read).map(|tasks| tasks.number);
+        if number != self.chunks.back().map(|chunk| chunk.number) {
+            // Not what was put there.
+            self.is_unusable();
             return None;
         }
         let chunk = self.chunks.pop_back()?;
-        self.given -= chunk.len() as u64;
+        self.given -= chunk.len();
         Some(chunk)
     }
 
@@ -99,6 +133,13 @@ impl Worker {
     }
 }
 
+/// Who has a place, among all who had it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Post {
+    pub(super) place: u32,
+    pub(super) generation: u32,
+}
+
 /// The places.
 pub(super) struct Crew {
     places: Vec<Place>,
@@ -109,13 +150,11 @@ struct Place {
     worker: Option<Worker>,
     /// Somebody is starting one.
     is_coming: bool,
-    /// What that one reported already.
-    early: Vec<Vec<u8>>,
 }
 
 impl Crew {
     pub(super) fn new(workers: usize) -> Self {
-        let place = || Place { generation: 0, worker: None, is_coming: false, early: Vec::new() };
+        let place = || Place { generation: 0, worker: None, is_coming: false };
         Crew { places: (0..workers).map(|_| place()).collect() }
     }
 
@@ -124,63 +163,62 @@ impl Crew {
         self.places.iter_mut().filter_map(|place| place.worker.as_mut())
     }
 
-    /// Those that have a process, and their places.
-    pub(super) fn places(&mut self) -> impl Iterator<Item = (u32, &mut Worker)> {
-        let places = self.places.iter_mut().enumerate();
-        places.filter_map(|(index, place)| place.worker.as_mut().map(|worker| (index as u32, worker)))
+    /// All of them.
+    pub(super) fn posts(&self) -> impl Iterator<Item = Post> + use<> {
+        let posts: Vec<Post> = self
+            .places
+            .iter()
+            .zip(0..)
+            .filter_map(|(at, place)| {
+                at.worker.as_ref().map(|worker| Post { place, generation: worker.generation })
+            })
+            .collect();
+        posts.into_iter()
     }
 
-    /// The worker that `sender` means, if it has not been replaced.
-    pub(super) fn find(&mut self, sender: Sender) -> Option<&mut Worker> {
-        let place = self.places.get_mut(sender.worker as usize)?;
-        place.worker.as_mut().filter(|worker| worker.generation == sender.generation)
+    /// The worker that `post` means, if it has not been replaced.
+    pub(super) fn find(&mut self, post: Post) -> Option<&mut Worker> {
+        let place = self.places.get_mut(post.place as usize)?;
+        place.worker.as_mut().filter(|worker| worker.generation == post.generation)
     }
 
     /// Keeps a place for a worker to come; tells what it shall call itself.
-    pub(super) fn reserve(&mut self, worker: u32) -> Sender {
-        let place = &mut self.places[worker as usize];
-        place.generation += 1;
-        place.is_coming = true;
-        Sender { worker, generation: place.generation }
+    pub(super) fn reserve(&mut self, place: u32) -> Post {
+        let at = &mut self.places[place as usize];
+        at.generation += 1;
+        at.is_coming = true;
+        Post { place, generation: at.generation }
     }
 
-    /// The worker has come, or does not. Returns what it reported meanwhile.
-    pub(super) fn fill(&mut self, sender: Sender, worker: Option<Worker>) -> Vec<Vec<u8>> {
-        let place = &mut self.places[sender.worker as usize];
+    /// The worker has come, or does not.
+    pub(super) fn fill(&mut self, post: Post, worker: Option<Worker>) {
+        let place = &mut self.places[post.place as usize];
         place.is_coming = false;
         place.worker = worker;
-        std::mem::take(&mut place.early)
-    }
-
-    /// Keeps what a worker reports that has no process yet.
-    pub(super) fn keep(&mut self, sender: Sender, part: &[u8]) {
-        let place = self.places.get_mut(sender.worker as usize);
-        if let Some(place) = place.filter(|place| place.is_coming && place.generation == sender.generation) {
-            place.early.push(part.to_vec());
-        }
     }
 
     /// Those whose processes have ended.
-    pub(super) fn ended(&mut self) -> Vec<Sender> {
-        let mut ended = Vec::new();
-        for (index, place) in self.places.iter().enumerate() {
-            if let Some(worker) = &place.worker
-                && worker.process.exit_status().is_some()
-            {
-                ended.push(Sender { worker: index as u32, generation: worker.generation });
-            }
-        }
-        ended
+    pub(super) fn ended(&mut self) -> Vec<Post> {
+        let posts = self.posts();
+        posts
+            .filter(|&post| self.find(post).is_some_and(|worker| worker.process.exit_status().is_some()))
+            .collect()
     }
 
     /// Takes a worker out of its place.
-    pub(super) fn take(&mut self, sender: Sender) -> Option<Worker> {
-        self.places.get_mut(sender.worker as usize)?.worker.take()
+    pub(super) fn take(&mut self, post: Post) -> Option<Worker> {
+        self.find(post)?;
+        self.places.get_mut(post.place as usize)?.worker.take()
     }
 
     /// Whether nobody is there, or comes.
     pub(super) fn is_empty(&self) -> bool {
         self.places.iter().all(|place| place.worker.is_none() && !place.is_coming)
+    }
+
+    /// Whether every place has a worker that is ready.
+    pub(super) fn is_complete(&self) -> bool {
+        self.places.iter().all(|place| place.worker.as_ref().is_some_and(|worker| worker.is_ready))
     }
 
     /// The processes' numbers.

@@ -1,155 +1,78 @@
-//! What a pool knows: tasks that wait, workers, and who has which.
+//! The machine of a pool: its state under a lock, and whoever hears the workers.
 //!
-//! All of it is one state under one lock. Nobody who holds it waits for anything: queues are used by their `try_` forms, processes
-//! are started elsewhere. What a change brings about outside (outcomes, callbacks) is collected and done after the lock is
-//! given back.
+//! Workers say something in streams of their own and then set one event, the bell. Whoever leads waits for the bell, hears all streams,
+//! and gives out what there is to do. That is the thread that waits for an outcome, so that no third one stands between it and the
+//! worker; while nobody waits it is the router, a thread of the pool.
 
-use std::collections::VecDeque;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::batch::{Batch, Outcome};
+use super::batch::{Arrival, Batch};
 use super::callbacks::Callbacks;
-use super::crew::{Crew, Worker};
-use super::message::{self, Sender};
+use super::crew::Post;
+use super::run::Run;
 use super::start::{self, Recipe};
-use super::table;
-use crate::data::AtomicArray;
-use crate::participant::Kept;
+use super::state::{Effects, Phase, State};
 use crate::process::error::{Exit, TaskError};
-use crate::process::task::Entry;
-use crate::queue::BytesQueue;
+use crate::sync::Event;
 
-/// Chunks at a worker: one that it works on, and one that it finds when it is done.
-const CHUNKS_AHEAD: usize = 2;
-/// Tasks are put together until they are worth so much time.
-const CHUNK_NS: u64 = 500_000;
-/// No chunk has more bytes of arguments than this, unless its only task has.
-const CHUNK_BYTES: usize = 32 * 1024;
-/// So many bytes of arguments, of few tasks, make a message of one part; see [`ITEM_BYTES`].
-const ONE_PART: usize = message::PART - 64;
-/// What a task costs beside its arguments.
-const ITEM_BYTES: usize = 8;
-/// More workers in a row that end before they are ready are no accident.
-const MOST_FALSE_STARTS: u32 = 8;
-
-/// A task that was submitted.
-pub(super) struct Item {
-    pub(super) entry: &'static Entry,
-    /// Its place in the list of tasks.
-    pub(super) task: u32,
-    pub(super) args: Vec<u8>,
-    pub(super) index: u64,
-    pub(super) batch: Arc<Batch>,
-    /// So many like this shall go together; 0: as many as are worth the way.
-    pub(super) chunk: usize,
-    /// Objects whose handles are among the arguments.
-    pub(super) _pins: Vec<Kept>,
-}
-
-/// Tasks that went to a worker together.
-pub(super) struct Chunk {
-    pub(super) number: u64,
-    items: VecDeque<Item>,
-    /// Index of the first of `items`.
-    first: u32,
-}
-
-/// Whether a pool works.
-#[derive(Clone, Debug)]
-pub(super) enum Phase {
-    Open,
-    /// No new tasks; what was submitted is done.
-    Closing,
-    /// Everything ends at once, with this error for all tasks.
-    Ending(TaskError),
-}
-
-/// Counts of a pool; from [`Pool::progress`](super::Pool::progress).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Progress {
-    /// Tasks submitted.
-    pub submitted: u64,
-    /// Tasks that returned.
-    pub returned: u64,
-    /// Tasks that have an error instead.
-    pub failed: u64,
-    /// Tasks at workers now.
-    pub at_workers: u64,
-    /// Workers that have ended and were replaced.
-    pub replaced: u64,
-}
-
-impl Progress {
-    /// Tasks that are not done.
-    pub fn pending(&self) -> u64 {
-        self.submitted - self.returned - self.failed
-    }
-}
-
-pub(super) struct State {
-    pub(super) phase: Phase,
-    waiting: VecDeque<Item>,
-    pub(super) crew: Crew,
-    next_chunk: u64,
-    /// A recent average, for the size of chunks; 0 until something returned.
-    task_ns: u64,
-    false_starts: u32,
-    pub(super) progress: Progress,
-}
-
-/// What is to be done once the lock is given back.
-#[derive(Default)]
-pub(super) struct Effects {
-    outcomes: Vec<(Item, Outcome)>,
-    /// Workers to be started in these places.
-    pub(super) starts: Vec<Sender>,
-    freed: bool,
-}
+/// How long the leader sleeps at most: it is woken for everything, but not by wake-ups that die on the way.
+const SLICE: Duration = Duration::from_millis(200);
+/// How long, doubling, while a worker is in the middle of a chunk: it does not ring for each task.
+const WHISPER_SLICE: Duration = Duration::from_millis(1);
 
 pub(super) struct Engine {
     pub(super) owner: u32,
     pub(super) window: u64,
-    pub(super) most_tasks: Option<u64>,
-    pub(super) reports: BytesQueue,
-    pub(super) running: AtomicArray<u64>,
+    pub(super) bell: Event,
     pub(super) recipe: Recipe,
     callbacks: Callbacks,
     state: Mutex<State>,
-    /// Notified when a task is done and when a worker ends.
+    /// Notified when tasks are done and when a worker ends.
     changed: Condvar,
-    /// Whether somebody wants the router to look after the workers.
-    pub(super) look: AtomicBool,
+    router: Router,
+    /// Whether somebody wants the workers to be looked after.
+    look: AtomicBool,
+}
+
+/// How the router is called. Apart from the state: who notices a worker's end must not wait for it.
+#[derive(Default)]
+struct Router {
+    /// It sleeps until it is called, or is about to.
+    rests: AtomicBool,
+    is_called: Mutex<bool>,
+    called: Condvar,
+}
+
+impl Router {
+    fn call(&self) {
+        *self.is_called.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.called.notify_one();
+    }
+
+    /// Sleeps until it is called.
+    fn rest(&self) {
+        let mut is_called = self.is_called.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*is_called {
+            is_called = self.called.wait(is_called).unwrap_or_else(PoisonError::into_inner);
+        }
+        *is_called = false;
+    }
 }
 
 impl Engine {
-    pub(super) fn new(
-        (reports, running): (BytesQueue, AtomicArray<u64>),
-        recipe: Recipe,
-        window: u64,
-        most_tasks: Option<u64>,
-        workers: usize,
-    ) -> Self {
-        let state = State {
-            phase: Phase::Open,
-            waiting: VecDeque::new(),
-            crew: Crew::new(workers),
-            next_chunk: 0,
-            task_ns: 0,
-            false_starts: 0,
-            progress: Progress::default(),
-        };
+    pub(super) fn new(bell: Event, recipe: Recipe, window: u64, state: State) -> Self {
         Engine {
             owner: std::process::id(),
             window,
-            most_tasks,
-            reports,
-            running,
+            bell,
             recipe,
             callbacks: Callbacks::default(),
             state: Mutex::new(state),
             changed: Condvar::new(),
+            router: Router::default(),
             look: AtomicBool::new(false),
         }
     }
@@ -158,323 +81,269 @@ impl Engine {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes tasks in, waiting for room in the window if `waits` says so.
-    pub(super) fn submit(self: &Arc<Self>, items: Vec<Item>, waits: bool) -> Result<(), TaskError> {
-        if self.owner != std::process::id() {
-            return Err(TaskError::NotAChild { pid: self.owner });
-        }
+    /// Refuses a forked child, which has neither threads nor workers.
+    pub(super) fn check_mine(&self) -> Result<(), TaskError> {
+        if self.owner == std::process::id() { Ok(()) } else { Err(TaskError::NotAChild { pid: self.owner }) }
+    }
+
+    /// Takes tasks in. Who says that it `waits` for them right away spares the router.
+    pub(super) fn submit(self: &Arc<Self>, run: Run, waits: bool) -> Result<(), TaskError> {
+        self.check_mine()?;
+        self.submit_into(self.lock(), run, waits)
+    }
+
+    /// Takes tasks in once there is room in the window.
+    pub(super) fn submit_in_turn(self: &Arc<Self>, run: Run, waits: bool) -> Result<(), TaskError> {
+        self.check_mine()?;
+        let is_full = |state: &State| matches!(state.phase, Phase::Open) && state.pending() >= self.window;
         let mut state = self.lock();
-        while waits && matches!(state.phase, Phase::Open) && state.progress.pending() >= self.window {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        if is_full(&state) && !state.roles.is_led {
+            drop(state);
+            if let Some(lead) = self.lead() {
+                while is_full(&self.lock()) {
+                    lead.turn(None);
+                }
+            }
+            state = self.lock();
         }
+        while is_full(&state) {
+            state = self.sleep(state);
+        }
+        self.submit_into(state, run, waits)
+    }
+
+    /// Takes in all tasks of a batch once there is room in the window for one; `failed` are outcomes that it has already.
+    pub(super) fn submit_batch(
+        self: &Arc<Self>,
+        batch: &Arc<Batch>,
+        runs: Vec<Run>,
+        failed: Vec<Arrival>,
+    ) -> Result<(), TaskError> {
+        let mut runs = runs.into_iter();
+        let Some(first) = runs.next() else { return Ok(()) };
+        self.submit_in_turn(first, false)?;
+        for run in runs {
+            self.submit(run, false)?;
+        }
+        for arrival in failed {
+            self.tell(batch, arrival);
+        }
+        Ok(())
+    }
+
+    /// Notes an outcome.
+    fn tell(&self, batch: &Batch, arrival: Arrival) {
+        if let Some((callback, outcomes)) = batch.arrive(arrival) {
+            self.callbacks.call(callback, outcomes);
+        }
+    }
+
+    fn submit_into(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        run: Run,
+        waits: bool,
+    ) -> Result<(), TaskError> {
         match &state.phase {
             Phase::Open => {}
             Phase::Closing => return Err(TaskError::Closed),
             Phase::Ending(error) => return Err(error.clone()),
         }
-        state.progress.submitted += items.len() as u64;
-        state.waiting.extend(items);
+        state.submit(run);
         let mut effects = Effects::default();
-        self.pump(&mut state, &mut effects);
+        state.pump(&mut effects);
+        if !waits {
+            self.call_router(&state);
+        }
         self.finish(state, effects);
         Ok(())
     }
 
     /// Takes back a batch's tasks that are at no worker yet; tells how many.
-    pub(super) fn cancel(self: &Arc<Self>, batch: &Arc<Batch>) -> usize {
+    pub(super) fn cancel(self: &Arc<Self>, batch: &Arc<Batch>) -> u64 {
         let mut state = self.lock();
         let mut effects = Effects::default();
-        let all = std::mem::take(&mut state.waiting);
-        let (cancelled, kept): (VecDeque<_>, VecDeque<_>) =
-            all.into_iter().partition(|item| Arc::ptr_eq(&item.batch, batch));
-        state.waiting = kept;
-        let count = cancelled.len();
-        for item in cancelled {
-            effects.end(&mut state, item, Err(TaskError::Cancelled));
-        }
-        self.finish(state, effects);
+        let count = state.cancel(batch, &mut effects);
+        self.finish_beside(state, effects);
         count
     }
 
     /// Changes what the pool shall do.
     pub(super) fn enter(self: &Arc<Self>, phase: Phase) {
-        if self.owner != std::process::id() {
+        if self.check_mine().is_err() {
             return;
         }
         let mut state = self.lock();
         let mut effects = Effects::default();
         match (&state.phase, phase) {
             (Phase::Open, Phase::Closing) => state.phase = Phase::Closing,
-            (Phase::Open | Phase::Closing, Phase::Ending(error)) => {
-                self.end_all(&mut state, error, &mut effects)
-            }
+            (_, Phase::Ending(error)) => state.end_all(error, &mut effects),
             _ => {}
         }
-        self.pump(&mut state, &mut effects);
-        self.finish(state, effects);
-    }
-
-    /// Ends all tasks and workers.
-    fn end_all(&self, state: &mut State, error: TaskError, effects: &mut Effects) {
-        state.phase = Phase::Ending(error.clone());
-        let mut items: Vec<Item> = state.waiting.drain(..).collect();
-        for worker in state.crew.working() {
-            let _ = worker.process.kill();
-            items.extend(worker.chunks.drain(..).flat_map(|chunk| chunk.items));
-        }
-        for item in items {
-            effects.end(state, item, Err(error.clone()));
-        }
-    }
-
-    /// Gives workers what they can take, and leave to those who are not needed any more.
-    pub(super) fn pump(&self, state: &mut State, effects: &mut Effects) {
-        let State { crew, waiting, next_chunk, task_ns, phase, .. } = state;
-        let ready = crew.working().filter(|worker| worker.is_ready).count();
-        if waiting.is_empty() && crew.working().any(|worker| worker.is_idle()) {
-            self.take_back(crew, waiting);
-        }
-        // One chunk to each in turn, so that few tasks are spread over all.
-        for depth in 0..CHUNKS_AHEAD {
-            for worker in crew.working() {
-                if waiting.is_empty() {
-                    break;
-                }
-                let quota = self.most_tasks.map_or(u64::MAX, |most| most.saturating_sub(worker.given));
-                if !worker.is_ready || worker.chunks.len() > depth || quota == 0 {
-                    continue;
-                }
-                // What is given ahead may have to be taken back: only whole.
-                if depth > 0 && waiting[0].args.len() > ONE_PART {
-                    continue;
-                }
-                let share = (waiting.len() / (2 * ready.max(1))).clamp(1, table::MOST) as u64;
-                let most = match waiting[0].chunk {
-                    // One, as long as nobody knows how long they take.
-                    0 if *task_ns == 0 => 1,
-                    0 => share.min((CHUNK_NS / *task_ns).max(1)),
-                    wanted => wanted as u64,
-                };
-                *next_chunk += 1;
-                let bytes = if depth == 0 { CHUNK_BYTES } else { ONE_PART };
-                worker.give(take_chunk(waiting, *next_chunk, most.min(quota), bytes));
-                if worker.given == self.most_tasks.unwrap_or(u64::MAX) {
-                    worker.dismiss();
-                }
-            }
-        }
-        let is_over = waiting.is_empty() && !matches!(phase, Phase::Open);
-        for worker in crew.working() {
-            worker.push();
-            if is_over && worker.chunks.is_empty() {
-                worker.dismiss();
-            }
-        }
-        effects.freed |= is_over;
-    }
-
-    /// Takes what somebody was given ahead from who still works on something else: nobody shall wait while another is idle,
-    /// and a task may wait for one behind it.
-    fn take_back(&self, crew: &mut Crew, waiting: &mut VecDeque<Item>) {
-        for (place, worker) in crew.places() {
-            if worker.chunks.len() < 2 {
-                continue;
-            }
-            // Only while it runs the first is the second, whole, what its queue holds.
-            let running = self.running.get(table::place(place)).ok().and_then(table::running);
-            let first = worker.chunks.front().map(|chunk| chunk.number);
-            if running.map(|(number, _)| number) == first
-                && let Some(chunk) = worker.take_back()
-            {
-                waiting.extend(chunk.items);
-                return;
-            }
-        }
+        state.pump(&mut effects);
+        self.finish_beside(state, effects);
+        self.look_around();
     }
 
     /// Does what was put off, without the lock.
     pub(super) fn finish(self: &Arc<Self>, state: MutexGuard<'_, State>, effects: Effects) {
+        let wakes = state.roles.sleepers > 0 && (effects.freed || !effects.outcomes.is_empty());
         drop(state);
-        if effects.freed || !effects.outcomes.is_empty() {
+        if wakes {
             self.changed.notify_all();
         }
-        for (item, outcome) in effects.outcomes {
-            if let Some((callback, outcome)) = item.batch.arrive(item.index, outcome) {
-                self.callbacks.call(callback, outcome);
-            }
+        for (batch, arrival) in effects.outcomes {
+            self.tell(&batch, arrival);
         }
-        for sender in effects.starts {
-            start::later(self, sender);
+        for post in effects.starts {
+            start::later(self, post);
         }
+    }
+
+    /// As [`finish`](Self::finish), for whoever does not lead: the leader shall see it, too.
+    pub(super) fn finish_beside(self: &Arc<Self>, state: MutexGuard<'_, State>, effects: Effects) {
+        self.call_router(&state);
+        self.finish(state, effects);
+        // Nobody can be told of a failure here; the leader looks again after a slice.
+        let _ = self.bell.set();
     }
 
     /// Waits until all workers have ended.
     pub(super) fn wait_for_workers(&self) {
         let mut state = self.lock();
         while !state.crew.is_empty() {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.sleep(state);
         }
     }
 
-    /// Notes that the router shall look after the workers, and wakes it.
+    fn sleep<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.roles.sleepers += 1;
+        let mut state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.roles.sleepers -= 1;
+        state
+    }
+
+    /// Has the workers looked after. Takes no lock that anybody holds for long.
     pub(super) fn look_around(&self) {
-        // Release: pairs with the router's swap; it then finds what made somebody call this.
-        self.look.store(true, Ordering::Release);
-        let mut message = Vec::new();
-        message.extend(Sender { worker: u32::MAX, generation: 0 }.bytes());
-        let mut report = Vec::new();
-        message::Report::new(message::News::Look, &[]).write(&mut report);
-        message.push(0);
-        message.extend(report);
-        // If there is no room the router is awake.
-        let _ = self.reports.try_put(&message);
-    }
-}
-
-impl State {
-    /// An outcome from a worker.
-    pub(super) fn arrived(&mut self, sender: Sender, report: &message::Report<'_>, effects: &mut Effects) {
-        let Some(worker) = self.crew.find(sender) else { return };
-        let Some(chunk) = worker.chunks.front_mut().filter(|chunk| chunk.number == report.chunk) else {
-            return;
-        };
-        if chunk.first != report.index {
-            return;
-        }
-        let Some(item) = chunk.items.pop_front() else { return };
-        chunk.first += 1;
-        if chunk.items.is_empty() {
-            let each = report.nanoseconds / u64::from(chunk.first);
-            worker.chunks.pop_front();
-            self.task_ns = if self.task_ns == 0 { each.max(1) } else { (3 * self.task_ns + each) / 4 };
-        }
-        let outcome = outcome_of(item.entry.name(), report);
-        effects.end(self, item, outcome);
-    }
-
-    /// A worker said that it can take tasks.
-    pub(super) fn is_ready(&mut self, sender: Sender) {
-        if let Some(worker) = self.crew.find(sender) {
-            worker.is_ready = true;
-            self.false_starts = 0;
+        // SeqCst: with `route`, either this sees that the router rests, or the router sees that it is wanted. The Release in it pairs
+        // with the leader's swap: it then finds what made somebody call this.
+        self.look.store(true, Ordering::SeqCst);
+        // As in `finish_beside`.
+        let _ = self.bell.set();
+        if self.router.rests.load(Ordering::SeqCst) {
+            self.router.call();
         }
     }
 
-    /// Settles what a dead worker had: `running` is its word in the table.
-    ///
-    /// All it reported has arrived. What it ran has no outcome, and gets this one; what it did not begin goes to others.
-    pub(super) fn settle(&mut self, worker: Worker, exit: Exit, running: u64, effects: &mut Effects) {
-        // Where a panic ends the process, it has left a word before.
-        let last_word = worker.process.try_join().err();
-        let died = |item: &Item| match &last_word {
-            Some(TaskError::Panicked { message, .. }) => {
-                TaskError::Panicked { task: item.entry.name(), message: message.clone() }
+    /// Wakes the router if there is something to hear and nobody else does.
+    fn call_router(&self, state: &State) {
+        // SeqCst: no less than beside; it was set under the lock that the caller has, or is not set yet.
+        if self.router.rests.load(Ordering::SeqCst) && !self.may_rest(state) {
+            self.router.call();
+        }
+    }
+
+    fn may_rest(&self, state: &State) -> bool {
+        // SeqCst: pairs with `look_around`.
+        state.roles.is_led || (state.rests() && !self.look.load(Ordering::SeqCst))
+    }
+
+    /// Becomes the leader, unless there is one.
+    pub(super) fn lead(self: &Arc<Self>) -> Option<Lead<'_>> {
+        let mut state = self.lock();
+        let is_free = !state.roles.is_led;
+        state.roles.is_led = true;
+        is_free.then(|| Lead { engine: self, slice: Cell::new(WHISPER_SLICE) })
+    }
+
+    /// The router's life: until the pool is over and all workers have ended.
+    pub(super) fn route(self: &Arc<Self>) {
+        let slice = Cell::new(WHISPER_SLICE);
+        loop {
+            while self.may_rest_now() {
+                self.router.rest();
             }
-            _ => TaskError::Died { task: item.entry.name(), pid: worker.process.pid(), exit },
-        };
-        for chunk in worker.chunks.into_iter().rev() {
-            let begun = match table::running(running) {
-                Some((number, index)) if number == chunk.number => index + 1,
-                _ => 0,
-            };
-            let lost = begun.saturating_sub(chunk.first) as usize;
-            let mut items = chunk.items;
-            let rest = items.split_off(lost.min(items.len()));
-            for item in items {
-                let error = died(&item);
-                effects.end(self, item, Err(error));
+            self.router.rests.store(false, Ordering::SeqCst);
+            if self.turn(&slice, None) {
+                return;
             }
-            rest.into_iter().rev().for_each(|item| self.waiting.push_front(item));
         }
-        if !worker.is_ready {
-            self.false_starts += 1;
+    }
+
+    /// Says that the router rests, unless it must not.
+    fn may_rest_now(&self) -> bool {
+        let state = self.lock();
+        // SeqCst: said before it is looked whether it is wanted.
+        self.router.rests.store(true, Ordering::SeqCst);
+        self.may_rest(&state)
+    }
+
+    /// Waits for the bell, at most `most`, and does what there is to do; tells whether the pool is over.
+    fn turn(self: &Arc<Self>, slice: &Cell<Duration>, most: Option<Duration>) -> bool {
+        let wait = most.map_or(slice.get(), |most| most.min(slice.get()));
+        let rung = self.bell.wait_timeout(wait).and_then(|rung| self.bell.clear().map(|()| rung));
+        let mut state = self.lock();
+        let mut effects = Effects::default();
+        if let Err(error) = &rung {
+            let error = TaskError::System { action: "wait for workers", reason: error.to_string() };
+            state.end_all(error, &mut effects);
         }
-        self.progress.replaced += 1;
+        let any = state.hear(&|output| self.recipe.check(output), &mut effects);
+        // Acquire: what made somebody ask for it is seen. Asked without a word, too, when nothing else happens.
+        if self.look.swap(false, Ordering::Acquire) || !matches!(rung, Ok(true)) {
+            self.look_after_workers(&mut state, &mut effects);
+        }
+        state.pump(&mut effects);
+        slice.set(match (any, state.may_whisper()) {
+            (_, false) => SLICE,
+            (true, true) => WHISPER_SLICE,
+            (false, true) => (2 * slice.get()).min(SLICE),
+        });
+        let is_over = state.crew.is_empty() && !state.needs_workers();
+        self.finish(state, effects);
+        is_over
     }
 
-    /// Whether workers end before they are ready, again and again.
-    pub(super) fn starts_in_vain(&self) -> bool {
-        self.false_starts >= MOST_FALSE_STARTS
+    /// Settles what the dead had, and has them replaced.
+    fn look_after_workers(&self, state: &mut State, effects: &mut Effects) {
+        for post in state.crew.ended() {
+            // Their streams end: all of it is heard.
+            while state.hear_one(post, &|output| self.recipe.check(output), effects) {}
+            self.settle(post, state, effects);
+        }
     }
 
-    /// Notes a worker that could not even be started.
-    pub(super) fn count_false_start(&mut self) -> u32 {
-        self.false_starts += 1;
-        self.false_starts
-    }
-
-    /// Whether there is, or may come, something to do.
-    pub(super) fn needs_workers(&self) -> bool {
-        match self.phase {
-            Phase::Open => true,
-            Phase::Closing => !self.waiting.is_empty(),
-            Phase::Ending(_) => false,
+    fn settle(&self, post: Post, state: &mut State, effects: &mut Effects) {
+        let Some(worker) = state.crew.take(post) else { return };
+        let exit = worker.process.exit_status().unwrap_or(Exit::Unknown);
+        state.settle(worker, exit, effects);
+        if state.starts_in_vain() {
+            let reason = format!("one worker after the other ended before it was ready; the last one {exit}");
+            state.end_all(TaskError::InitialiserFailed { reason }, effects);
+        }
+        if state.needs_workers() {
+            effects.starts.push(state.crew.reserve(post.place));
         }
     }
 }
 
-impl Effects {
-    fn end(&mut self, state: &mut State, item: Item, outcome: Outcome) {
-        if outcome.is_ok() {
-            state.progress.returned += 1;
-        } else {
-            state.progress.failed += 1;
-        }
-        self.outcomes.push((item, outcome));
-    }
+/// The right to hear the workers; dropping it hands that to the router if there is something to hear.
+pub(super) struct Lead<'a> {
+    engine: &'a Arc<Engine>,
+    slice: Cell<Duration>,
+}
 
-    pub(super) fn worker_ended(&mut self) {
-        self.freed = true;
+impl Lead<'_> {
+    /// Waits for something to happen, at most `most`, and does what there is to do.
+    pub(super) fn turn(&self, most: Option<Duration>) {
+        self.engine.turn(&self.slice, most);
     }
 }
 
-impl Engine {
-    /// As [`end_all`](Self::end_all), from within a change.
-    pub(super) fn give_up(&self, state: &mut State, error: TaskError, effects: &mut Effects) {
-        if !matches!(state.phase, Phase::Ending(_)) {
-            self.end_all(state, error, effects);
-        }
-    }
-}
-
-fn outcome_of(task: &'static str, report: &message::Report<'_>) -> Outcome {
-    let text = || String::from_utf8_lossy(report.payload).into_owned();
-    match report.news {
-        message::News::Returned => Ok(report.payload.to_vec()),
-        message::News::UnfitArguments => {
-            Err(TaskError::Codec { task, what: "the arguments", reason: text() })
-        }
-        message::News::UnfitOutput => Err(TaskError::Codec { task, what: "the output", reason: text() }),
-        _ => Err(TaskError::Panicked { task, message: text() }),
-    }
-}
-
-/// Takes a chunk of at most `most` tasks off the front, of at most so many bytes, unless the first has more.
-fn take_chunk(waiting: &mut VecDeque<Item>, number: u64, most: u64, room: usize) -> Chunk {
-    let wanted = waiting.front().map_or(0, |item| item.chunk);
-    let (mut items, mut bytes) = (VecDeque::new(), 0);
-    while let Some(item) = waiting.front() {
-        bytes += item.args.len() + ITEM_BYTES;
-        let fits = items.is_empty() || ((items.len() as u64) < most && item.chunk == wanted && bytes <= room);
-        if !fits {
-            break;
-        }
-        items.extend(waiting.pop_front());
-    }
-    Chunk { number, items, first: 0 }
-}
-
-impl Chunk {
-    pub(super) fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// The chunk as a message.
-    pub(super) fn message(&self) -> Vec<u8> {
-        let mut message = message::chunk(self.number);
-        for item in &self.items {
-            message::add_task(&mut message, item.task, &item.args);
-        }
-        message
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        let mut state = self.engine.lock();
+        state.roles.is_led = false;
+        self.engine.call_router(&state);
     }
 }

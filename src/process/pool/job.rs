@@ -1,8 +1,7 @@
-//! A task that was submitted, and its outcome.
+//! Tasks that were submitted, and their outcome.
 
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -10,11 +9,15 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use super::batch::{Batch, Outcome};
+use super::batch::{Arrival, Batch};
 use super::engine::Engine;
 use crate::process::error::TaskError;
 
-/// A task that was submitted to a [`Pool`](super::Pool) or an [`Executor`](crate::process::Executor).
+/// How the outcomes of a batch become one.
+type Decode<R> = fn(&'static str, Vec<Arrival>) -> Result<R, TaskError>;
+
+/// A task that was submitted to a [`Pool`](super::Pool) or an [`Executor`](crate::process::Executor), or many by
+/// [`map_async`](super::Pool::map_async).
 ///
 /// Dropping it does nothing to the task. It is a future: `job.await` waits in a task of any executor, by what
 /// [`get`](Self::get) says.
@@ -34,20 +37,27 @@ pub struct Job<R> {
     task: &'static str,
     batch: Arc<Batch>,
     engine: Weak<Engine>,
-    output: PhantomData<fn() -> R>,
+    decode: Decode<R>,
 }
 
-impl<R: DeserializeOwned> Job<R> {
+impl<R> Job<R> {
+    pub(super) fn new(
+        task: &'static str,
+        batch: Arc<Batch>,
+        engine: &Arc<Engine>,
+        decode: Decode<R>,
+    ) -> Self {
+        Job { task, batch, engine: Arc::downgrade(engine), decode }
+    }
+
     /// Waits for the task, and returns what it returned. May be called again.
     ///
     /// # Errors
     ///
-    /// [`TaskError`]: the task panicked, its worker died, it was cancelled, or the pool ended.
+    /// [`TaskError`]: the task panicked, its worker died, it was cancelled, or the pool ended. Of many tasks, the error of the first
+    /// that has one, once all are done. [`TaskError::NotAChild`] in a forked child, where it never gets done.
     pub fn get(&self) -> Result<R, TaskError> {
-        match self.batch.only(None) {
-            Some(outcome) => self.decode(outcome),
-            None => Err(TaskError::TimedOut),
-        }
+        self.get_until(None)
     }
 
     /// Returns what the task returned, if it is done.
@@ -65,34 +75,36 @@ impl<R: DeserializeOwned> Job<R> {
     ///
     /// [`TaskError::TimedOut`], and as [`get`](Self::get).
     pub fn get_timeout(&self, timeout: Duration) -> Result<R, TaskError> {
-        let outcome = match Instant::now().checked_add(timeout) {
-            Some(deadline) => self.batch.only(Some(deadline)),
-            None => self.batch.only(None),
-        };
-        self.decode(outcome.ok_or(TaskError::TimedOut)?)
+        self.get_until(Instant::now().checked_add(timeout))
     }
 
-    fn decode(&self, outcome: Outcome) -> Result<R, TaskError> {
-        decode(self.task, outcome)
+    fn get_until(&self, deadline: Option<Instant>) -> Result<R, TaskError> {
+        let outcomes = self.outcomes(deadline)?.ok_or(TaskError::TimedOut)?;
+        (self.decode)(self.task, outcomes)
     }
-}
 
-impl<R> Job<R> {
-    pub(super) fn new(task: &'static str, batch: Arc<Batch>, engine: &Arc<Engine>) -> Self {
-        Job { task, batch, engine: Arc::downgrade(engine), output: PhantomData }
+    fn outcomes(&self, deadline: Option<Instant>) -> Result<Option<Vec<Arrival>>, TaskError> {
+        let engine = self.engine.upgrade();
+        if let Some(engine) = &engine
+            && !self.is_done()
+        {
+            engine.check_mine()?;
+        }
+        Ok(self.batch.all(engine.as_ref(), deadline))
     }
 
     /// Whether it has an outcome.
     pub fn is_done(&self) -> bool {
-        self.batch.has_any()
+        self.batch.is_complete()
     }
 
     /// Waits until it has an outcome, at most `timeout`; tells whether it has.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.batch.only(Instant::now().checked_add(timeout)).is_some()
+        matches!(self.outcomes(Instant::now().checked_add(timeout)), Ok(Some(_)))
     }
 
-    /// Takes the task back if no worker has it yet; tells whether it was taken back. Its outcome is [`TaskError::Cancelled`] then.
+    /// Takes the task back if no worker has it yet; tells whether it was taken back. Its outcome is [`TaskError::Cancelled`] then. Of many
+    /// tasks, those that no worker has are taken back.
     pub fn cancel(&self) -> bool {
         self.engine.upgrade().is_some_and(|engine| engine.cancel(&self.batch) > 0)
     }
@@ -103,12 +115,12 @@ impl<R> Job<R> {
     }
 }
 
-impl<R: DeserializeOwned> Future for Job<R> {
+impl<R> Future for Job<R> {
     type Output = Result<R, TaskError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.batch.poll(context.waker()) {
-            Some(outcome) => Poll::Ready(self.decode(outcome)),
+            Some(outcomes) => Poll::Ready((self.decode)(self.task, outcomes)),
             None => Poll::Pending,
         }
     }
@@ -121,8 +133,37 @@ impl<R> fmt::Debug for Job<R> {
 }
 
 /// The output that the bytes of an outcome are.
-pub(super) fn decode<R: DeserializeOwned>(task: &'static str, outcome: Outcome) -> Result<R, TaskError> {
+pub(super) fn decode<R: DeserializeOwned>(
+    task: &'static str,
+    outcome: Result<&[u8], TaskError>,
+) -> Result<R, TaskError> {
     let codec =
         |error: postcard::Error| TaskError::Codec { task, what: "the output", reason: error.to_string() };
-    postcard::from_bytes(&outcome?).map_err(codec)
+    postcard::from_bytes(outcome?).map_err(codec)
+}
+
+/// What came of the only task of a batch.
+pub(super) fn decode_one<R: DeserializeOwned>(
+    task: &'static str,
+    mut outcomes: Vec<Arrival>,
+) -> Result<R, TaskError> {
+    match outcomes.first_mut().and_then(Arrival::next) {
+        Some(outcome) => decode(task, outcome),
+        None => Err(TaskError::Cancelled),
+    }
+}
+
+/// What came of all tasks of a batch, in their order; the error of the first that has one.
+pub(super) fn decode_all<R: DeserializeOwned>(
+    task: &'static str,
+    mut outcomes: Vec<Arrival>,
+) -> Result<Vec<R>, TaskError> {
+    outcomes.sort_unstable_by_key(Arrival::first);
+    let mut outputs = Vec::with_capacity(outcomes.iter().map(|arrival| arrival.count() as usize).sum());
+    for mut arrival in outcomes {
+        while let Some(outcome) = arrival.next() {
+            outputs.push(decode(task, outcome)?);
+        }
+    }
+    Ok(outputs)
 }

@@ -1,162 +1,190 @@
-//! What travels through the queues of a pool.
+//! What travels between a pool and its workers.
 //!
-//! A message is cut into parts that fit: each part is one item of a queue, with a byte in front that says whether more follow.
+//! Tasks that go together are a chunk: one item of the worker's queue, or several if it is long, with a byte in front of each that
+//! says whether more follow.
 //!
 //! | to a worker | |
 //! |---|---|
-//! | 8 bytes | number of the chunk |
-//! | for each task: 4, 4, n bytes | its place in the list of tasks, length, arguments |
+//! | 8, 4, 4 bytes | number of the chunk, place of the task in the list of tasks, how many there are |
+//! | for each: 4, n bytes | length, arguments |
+//!
+//! What a worker says is one stream of bytes. Each message is there as a whole at once, if there is room for it; of what a dead worker
+//! did not finish saying nothing counts.
 //!
 //! | from a worker | |
 //! |---|---|
-//! | 4, 4 bytes | worker, generation (in front of each part) |
-//! | 1 byte | what it is: [`News`] |
-//! | 8, 4, 8 bytes | number of the chunk, index in it, nanoseconds since the chunk began |
-//! | the rest | output, or text |
+//! | 8 bytes | length, and in the highest byte what it is: [`News`] |
+//! | n bytes | output, or text, or a number of 8 bytes |
 
-/// No part is longer: then a queue copies it under its lock, so that whoever is dead has put it or has not.
-pub(super) const PART: usize = 4000;
+/// An item of a worker's queue has at most so many bytes behind the first.
+pub(super) const PART: usize = 32 * 1024;
+/// What precedes the tasks of a chunk, the byte in front included.
+pub(super) const CHUNK_HEAD: usize = 1 + 16;
+/// What precedes the arguments of a task.
+pub(super) const TASK_HEAD: usize = 4;
+/// What precedes the payload of a message.
+const HEAD: usize = 8;
 
 const LAST: u8 = 0;
 const MORE: u8 = 1;
+const LENGTH: u64 = (1 << 56) - 1;
 
 /// What a worker has to say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(super) enum News {
     /// It is initialised; the output of the initialiser comes along.
-    Ready,
+    Ready = 1,
     /// The initialiser panicked.
     NotReady,
-    /// A task returned.
-    Returned,
-    /// A task panicked; the worker leaves.
-    Panicked,
-    /// A task's output has no bytes.
-    UnfitOutput,
-    /// A task's arguments are none.
-    UnfitArguments,
     /// It has room for another part.
     Room,
-    /// Nothing; somebody wants the router to look around.
-    Look,
+    /// It begins with the chunk of this number.
+    Began,
+    /// The next task of the chunk returned.
+    Returned,
+    /// It panicked; the worker leaves.
+    Panicked,
+    /// Its output has no bytes.
+    UnfitOutput,
+    /// Its arguments are none.
+    UnfitArguments,
+    /// All tasks of the chunk are done, after so many nanoseconds.
+    Done,
 }
 
 impl News {
     fn of(byte: u8) -> Option<News> {
         use News::*;
-        [Ready, NotReady, Returned, Panicked, UnfitOutput, UnfitArguments, Room, Look]
+        [Ready, NotReady, Room, Began, Returned, Panicked, UnfitOutput, UnfitArguments, Done]
             .into_iter()
             .find(|news| *news as u8 == byte)
     }
 }
 
-/// A message of a worker.
+/// Adds a message whose payload `write` appends; what `write` returns is returned.
+pub(super) fn add<R>(to: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> (News, R)) -> R {
+    let start = to.len();
+    to.extend([0; HEAD]);
+    let (news, result) = write(to);
+    let head = u64::from(news as u8) << 56 | (to.len() - start - HEAD) as u64;
+    to[start..start + HEAD].copy_from_slice(&head.to_le_bytes());
+    result
+}
+
+/// Adds a message that is a number.
+pub(super) fn add_number(to: &mut Vec<u8>, news: News, number: u64) {
+    add(to, |to| {
+        to.extend(number.to_le_bytes());
+        (news, ())
+    });
+}
+
+/// A message in a stream of them.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Report<'a> {
+pub(super) struct Message<'a> {
     pub(super) news: News,
-    pub(super) chunk: u64,
-    pub(super) index: u32,
-    pub(super) nanoseconds: u64,
     pub(super) payload: &'a [u8],
+    /// Where the next one begins.
+    pub(super) end: usize,
 }
 
-impl<'a> Report<'a> {
-    pub(super) fn new(news: News, payload: &'a [u8]) -> Self {
-        Report { news, chunk: 0, index: 0, nanoseconds: 0, payload }
-    }
-
-    pub(super) fn write(&self, to: &mut Vec<u8>) {
-        to.push(self.news as u8);
-        to.extend(self.chunk.to_le_bytes());
-        to.extend(self.index.to_le_bytes());
-        to.extend(self.nanoseconds.to_le_bytes());
-        to.extend(self.payload);
-    }
-
-    pub(super) fn read(mut bytes: &'a [u8]) -> Option<Self> {
-        let news = News::of(take::<1>(&mut bytes)?[0])?;
-        let chunk = u64::from_le_bytes(take(&mut bytes)?);
-        let index = u32::from_le_bytes(take(&mut bytes)?);
-        let nanoseconds = u64::from_le_bytes(take(&mut bytes)?);
-        Some(Report { news, chunk, index, nanoseconds, payload: bytes })
+impl Message<'_> {
+    /// The number that it is.
+    pub(super) fn number(&self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.payload.try_into().ok()?))
     }
 }
 
-/// Who sent a part.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Sender {
-    pub(super) worker: u32,
-    pub(super) generation: u32,
+/// Bytes that are no message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Nonsense;
+
+/// The message at `at`, if it is whole.
+#[inline]
+pub(super) fn at(stream: &[u8], at: usize) -> Result<Option<Message<'_>>, Nonsense> {
+    let Some((head, rest)) = stream[at..].split_first_chunk::<HEAD>() else { return Ok(None) };
+    let head = u64::from_le_bytes(*head);
+    let news = News::of((head >> 56) as u8).ok_or(Nonsense)?;
+    let len = usize::try_from(head & LENGTH).map_err(|_| Nonsense)?;
+    Ok(rest.get(..len).map(|payload| Message { news, payload, end: at + HEAD + len }))
 }
 
-impl Sender {
-    pub(super) const BYTES: usize = 8;
+/// Begins a chunk.
+pub(super) fn chunk(number: u64, task: u32, count: u32) -> Vec<u8> {
+    let mut chunk = vec![LAST];
+    chunk.extend(number.to_le_bytes());
+    chunk.extend(task.to_le_bytes());
+    chunk.extend(count.to_le_bytes());
+    chunk
+}
 
-    pub(super) fn bytes(self) -> [u8; Self::BYTES] {
-        let mut bytes = [0; Self::BYTES];
-        bytes[..4].copy_from_slice(&self.worker.to_le_bytes());
-        bytes[4..].copy_from_slice(&self.generation.to_le_bytes());
-        bytes
+/// Where the task at `at` ends, if it is whole; its arguments begin behind [`TASK_HEAD`].
+#[inline]
+pub(super) fn task_end(tasks: &[u8], at: usize) -> Option<usize> {
+    let (len, rest) = tasks.get(at..)?.split_first_chunk::<TASK_HEAD>()?;
+    let len = u32::from_le_bytes(*len) as usize;
+    (len <= rest.len()).then_some(at + TASK_HEAD + len)
+}
+
+/// A chunk as a worker reads it.
+pub(super) struct Tasks<'a> {
+    pub(super) number: u64,
+    pub(super) task: u32,
+    pub(super) count: u32,
+    tasks: &'a [u8],
+}
+
+impl<'a> Tasks<'a> {
+    /// Reads a chunk without the byte in front.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (number, bytes) = bytes.split_first_chunk()?;
+        let (task, bytes) = bytes.split_first_chunk()?;
+        let (count, tasks) = bytes.split_first_chunk()?;
+        Some(Tasks {
+            number: u64::from_le_bytes(*number),
+            task: u32::from_le_bytes(*task),
+            count: u32::from_le_bytes(*count),
+            tasks,
+        })
     }
 
-    pub(super) fn read(bytes: &mut &[u8]) -> Option<Self> {
-        Some(Sender {
-            worker: u32::from_le_bytes(take(bytes)?),
-            generation: u32::from_le_bytes(take(bytes)?),
+    /// The arguments of each.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
+        let (tasks, mut at) = (self.tasks, 0);
+        std::iter::from_fn(move || {
+            let (start, end) = (at + TASK_HEAD, task_end(tasks, at)?);
+            at = end;
+            Some(&tasks[start..end])
         })
     }
 }
 
-/// Begins a chunk.
-pub(super) fn chunk(number: u64) -> Vec<u8> {
-    number.to_le_bytes().to_vec()
+/// Whether a chunk is one item of a queue.
+pub(super) fn is_one_part(chunk: &[u8]) -> bool {
+    chunk.len() - 1 <= PART
 }
 
-/// Adds a task to a chunk.
-pub(super) fn add_task(chunk: &mut Vec<u8>, task: u32, args: &[u8]) {
-    chunk.extend(task.to_le_bytes());
-    chunk.extend((args.len() as u32).to_le_bytes());
-    chunk.extend(args);
-}
-
-/// The number of a chunk, and its tasks.
-pub(super) fn read_chunk(mut bytes: &[u8]) -> Option<(u64, impl Iterator<Item = (u32, &[u8])>)> {
-    let number = u64::from_le_bytes(take(&mut bytes)?);
-    let tasks = std::iter::from_fn(move || {
-        let task = u32::from_le_bytes(take(&mut bytes)?);
-        let len = u32::from_le_bytes(take(&mut bytes)?) as usize;
-        let (args, rest) = bytes.split_at_checked(len)?;
-        bytes = rest;
-        Some((task, args))
-    });
-    Some((number, tasks))
-}
-
-/// The parts of a message, each behind `front`.
-pub(super) fn parts<'a>(message: &'a [u8], front: &'a [u8]) -> impl Iterator<Item = Vec<u8>> + 'a {
-    let count = message.len().div_ceil(PART).max(1);
-    (0..count).map(move |index| {
-        let part = &message[index * PART..message.len().min((index + 1) * PART)];
-        let mut bytes = Vec::with_capacity(front.len() + 1 + part.len());
-        bytes.extend(front);
-        bytes.push(if index + 1 == count { LAST } else { MORE });
-        bytes.extend(part);
-        bytes
+/// The items of a queue that make a chunk.
+pub(super) fn parts(chunk: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let pieces = chunk[1..].chunks(PART);
+    let last = pieces.len().saturating_sub(1);
+    pieces.enumerate().map(move |(index, piece)| {
+        let mut part = Vec::with_capacity(1 + piece.len());
+        part.push(if index == last { LAST } else { MORE });
+        part.extend(piece);
+        part
     })
 }
 
-/// Adds a part to what came before it; says whether the message is whole.
-pub(super) fn join(part: &[u8], message: &mut Vec<u8>) -> bool {
-    let Some((&more, part)) = part.split_first() else { return false };
-    message.extend(part);
-    more == LAST
-}
-
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (first, rest) = bytes.split_first_chunk::<N>()?;
-    *bytes = rest;
-    Some(*first)
+/// Adds a part to what came before it; returns the chunk, without the byte in front, once it is whole.
+pub(super) fn join<'a>(part: &'a [u8], before: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    let (&more, part) = part.split_first()?;
+    if before.is_empty() && more == LAST {
+        return Some(part);
+    }
+    before.extend(part);
+    (more == LAST).then_some(&before[..])
 }
 
 #[cfg(all(test, not(loom)))]
@@ -164,37 +192,68 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_read_as_they_were_written_whatever_their_length() {
-        for len in [0, 1, PART - 30, PART, PART + 1, 5 * PART] {
-            let payload = vec![7; len];
-            let report =
-                Report { news: News::Returned, chunk: 1 << 40, index: 9, nanoseconds: 5, payload: &payload };
-            let (mut bytes, mut whole) = (Vec::new(), Vec::new());
-            report.write(&mut bytes);
-            let sender = Sender { worker: 3, generation: 8 };
-            let front = sender.bytes();
-            let parts: Vec<Vec<u8>> = parts(&bytes, &front).collect();
-            for (index, part) in parts.iter().enumerate() {
-                let mut rest = &part[..];
-                assert_eq!(Sender::read(&mut rest), Some(sender));
-                assert_eq!(join(rest, &mut whole), index + 1 == parts.len());
+    fn messages_are_read_as_they_were_written_and_only_whole() {
+        let mut stream = Vec::new();
+        add_number(&mut stream, News::Began, 1 << 40);
+        for len in [0, 1, 70_000] {
+            let returned = add(&mut stream, |to| {
+                to.resize(to.len() + len, 7);
+                (News::Returned, len)
+            });
+            assert_eq!(returned, len);
+        }
+        let mut from = 0;
+        let mut next = || {
+            let message = at(&stream, from).unwrap().unwrap();
+            from = message.end;
+            message
+        };
+        assert_eq!(next().number(), Some(1 << 40));
+        for len in [0, 1, 70_000] {
+            let message = next();
+            assert_eq!((message.news, message.payload), (News::Returned, &vec![7; len][..]));
+        }
+        assert_eq!(at(&stream, from), Ok(None));
+        for len in 0..HEAD + 8 {
+            assert_eq!(at(&stream[..len], 0), Ok(None), "{len} bytes");
+        }
+        assert_eq!(at(&[99; 40], 0), Err(Nonsense));
+        assert_eq!(at(&[0; 40], 0), Err(Nonsense));
+    }
+
+    fn chunk_of(lens: &[usize]) -> Vec<u8> {
+        let mut bytes = chunk(77, 5, lens.len() as u32);
+        for &len in lens {
+            bytes.extend((len as u32).to_le_bytes());
+            bytes.resize(bytes.len() + len, len as u8);
+        }
+        bytes
+    }
+
+    #[test]
+    fn chunks_are_read_as_they_were_written_whatever_their_length() {
+        for lens in [vec![], vec![0], vec![3, 0, 9], vec![PART], vec![5 * PART, 1, PART]] {
+            let bytes = chunk_of(&lens);
+            let parts: Vec<Vec<u8>> = parts(&bytes).collect();
+            assert_eq!(parts.len() == 1, is_one_part(&bytes));
+            let mut before = Vec::new();
+            for part in &parts[..parts.len() - 1] {
+                assert!(join(part, &mut before).is_none());
             }
-            assert_eq!(Report::read(&whole), Some(report));
+            let whole = join(&parts[parts.len() - 1], &mut before).unwrap();
+            let tasks = Tasks::read(whole).unwrap();
+            assert_eq!((tasks.number, tasks.task, tasks.count), (77, 5, lens.len() as u32));
+            assert!(tasks.iter().map(<[u8]>::len).eq(lens.iter().copied()));
         }
     }
 
     #[test]
-    fn chunks_are_read_as_they_were_written_and_nonsense_is_no_task() {
-        let mut bytes = chunk(77);
-        add_task(&mut bytes, 1, b"one");
-        add_task(&mut bytes, 2, b"");
-        let (number, tasks) = read_chunk(&bytes).unwrap();
-        assert_eq!((number, tasks.collect::<Vec<_>>()), (77, vec![(1, &b"one"[..]), (2, b"")]));
-        for len in 0..bytes.len() {
-            let tasks = read_chunk(&bytes[..len]).map(|(_, tasks)| tasks.count());
+    fn nonsense_is_no_task() {
+        let bytes = chunk_of(&[3, 2]);
+        for len in 1..bytes.len() {
+            let tasks = Tasks::read(&bytes[1..len]).map(|tasks| tasks.iter().count());
             assert!(tasks.is_none_or(|count| count < 2), "{len} bytes");
         }
-        assert!(Report::read(&[99; 40]).is_none() && Report::read(&[0; 20]).is_none());
-        assert_eq!(read_chunk(&[0xff; 16]).unwrap().1.count(), 0);
+        assert_eq!(Tasks::read(&[0xff; 40]).unwrap().iter().count(), 0);
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `engine` | what a pool knows: tasks that wait, workers, who has which |
+//! | `state` | what a pool knows: tasks that wait, workers, who has which |
+//! | `engine` | the state under its lock, and whoever hears the workers |
 //! | `crew` | the workers and their places |
-//! | `router` | the thread that hears what workers report, and looks after them |
+//! | `run` | tasks side by side: those that wait, and those at a worker |
 //! | `start` | how workers are started |
 //! | `worker` | the other side |
-//! | `message`, `table` | what travels, and who runs what: in shared memory |
+//! | `message` | what travels |
 //! | `batch`, `job`, `stream` | where outcomes arrive: one by one, or many |
 //! | `callbacks` | the thread of callbacks |
 
@@ -17,36 +18,36 @@ mod crew;
 mod engine;
 mod job;
 mod message;
-mod router;
+mod run;
 mod start;
+mod state;
 mod stream;
-mod table;
 mod worker;
 
 use std::fmt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-pub use engine::Progress;
 pub use job::Job;
 pub use start::Initialised;
+pub use state::Progress;
 pub use stream::Outcomes;
 
-use batch::Batch;
-use engine::{Engine, Item, Phase};
+use batch::{Arrival, Batch, Callback};
+use engine::Engine;
+use job::{decode_all, decode_one};
+use run::{Encode, Kind, Run, unfit};
 use start::{Initialiser, Recipe};
-use stream::{Feed, encode, unfit};
+use state::{Phase, State};
+use stream::Feed;
 
 use super::current::cpu_count;
 use super::error::TaskError;
 use super::registry::index_of;
 use super::task::{Argument, Arguments, Task};
-use crate::data::AtomicArray;
-use crate::participant::Space;
-use crate::queue::BytesQueue;
+use crate::participant::{Space, pinning};
+use crate::sync::Event;
 
-/// Bytes of the queue of reports.
-const REPORT_BYTES: usize = 256 * 1024;
 /// Tasks of one caller that are under way at once, unless said otherwise.
 const WINDOW: u64 = 1024;
 
@@ -154,14 +155,15 @@ impl PoolBuilder {
     /// with [`TaskError::InitialiserFailed`].
     pub fn initialiser<T: Task<Output: Initialised>>(mut self, args: impl Arguments<T::Args>) -> Self {
         let entry = T::entry();
-        let (bytes, pins) = encode(|to| args.encode_all(to));
+        let mut bytes = Vec::new();
+        let (encoded, pins) = pinning(|| args.encode_all(&mut bytes));
         let check = |output: &[u8]| match postcard::from_bytes::<T::Output>(output) {
             Ok(output) => output.complaint().map_or(Ok(()), Err),
             Err(error) => Err(error.to_string()),
         };
-        self.initialiser = Some(match bytes {
-            Ok(args) => Ok(Initialiser { task: index_of(entry), args, check, _pins: pins }),
-            Err(error) => Err(unfit(entry, &error)),
+        self.initialiser = Some(match encoded {
+            Ok(()) => Ok(Initialiser { task: index_of(entry), args: bytes, check, _pins: pins }),
+            Err(error) => Err(unfit(entry, error.to_string())),
         });
         self
     }
@@ -181,7 +183,7 @@ impl PoolBuilder {
 
     /// Sends so many tasks at a time to a worker, in `map` and its kin; as many as are worth the way unless said.
     pub fn chunk(mut self, tasks: usize) -> Self {
-        self.chunk = tasks.min(table::MOST);
+        self.chunk = tasks.min(u32::MAX as usize);
         self
     }
 
@@ -199,7 +201,7 @@ impl PoolBuilder {
     /// run later: their errors are those of the tasks.
     pub fn build(self) -> Result<Pool, TaskError> {
         let failed = |error: crate::Error| TaskError::System {
-            action: "make the queues of a pool",
+            action: "make the bell of a pool",
             reason: error.to_string(),
         };
         let workers = self.workers.unwrap_or_else(cpu_count);
@@ -209,16 +211,13 @@ impl PoolBuilder {
         }
         let initialiser = self.initialiser.transpose()?;
         let space = self.space.map_or_else(Space::default_space, Ok).map_err(failed)?;
-        let reports = BytesQueue::builder().space(&space).anonymous(REPORT_BYTES).map_err(failed)?;
-        let running = AtomicArray::builder()
-            .space(&space)
-            .anonymous(vec![table::IDLE; table::len(workers)])
-            .map_err(failed)?;
+        let bell = Event::builder().space(&space).anonymous().map_err(failed)?;
         let recipe = Recipe { name: self.name, space, initialiser };
-        let engine = Arc::new(Engine::new((reports, running), recipe, self.window, self.most_tasks, workers));
+        let state = State::new(workers, self.most_tasks);
+        let engine = Arc::new(Engine::new(bell, recipe, self.window, state));
         let places: Vec<_> = (0..workers as u32).map(|worker| engine.lock().crew.reserve(worker)).collect();
-        let router = router::Router { engine: Arc::clone(&engine) };
-        let thread = std::thread::Builder::new().name("procshare pool".into()).spawn(move || router.run());
+        let router = Arc::clone(&engine);
+        let thread = std::thread::Builder::new().name("procshare pool".into()).spawn(move || router.route());
         let mut pool = Pool { engine, router: None, chunk: self.chunk, finish_on_drop: self.finish_on_drop };
         match thread {
             Ok(thread) => pool.router = Some(thread),
@@ -260,7 +259,7 @@ impl Pool {
     ///
     /// As [`Job::get`].
     pub fn apply<T: Task>(&self, args: impl Arguments<T::Args>) -> Result<T::Output, TaskError> {
-        self.apply_async::<T>(args)?.get()
+        self.submit_one::<T>(args, None, true)?.get()
     }
 
     /// Submits the task `T`. Waits while the window is full.
@@ -269,7 +268,7 @@ impl Pool {
     ///
     /// [`TaskError::Codec`] for arguments that cannot travel, [`TaskError::Closed`], and the reason why the pool ended.
     pub fn apply_async<T: Task>(&self, args: impl Arguments<T::Args>) -> Result<Job<T::Output>, TaskError> {
-        self.submit::<T>(args, Batch::default())
+        self.submit_one::<T>(args, None, false)
     }
 
     /// Submits the task `T`, and calls `callback` with what comes of it, on a thread of the pool: callbacks are called one after
@@ -284,23 +283,114 @@ impl Pool {
         callback: impl FnOnce(Result<T::Output, TaskError>) + Send + 'static,
     ) -> Result<Job<T::Output>, TaskError> {
         let name = T::entry().name();
-        let callback = move |outcome| callback(job::decode(name, outcome));
-        self.submit::<T>(args, Batch::with_callback(Box::new(callback)))
+        let callback = Box::new(move |outcomes| callback(decode_one(name, outcomes)));
+        self.submit_one::<T>(args, Some(callback), false)
     }
 
-    fn submit<T: Task>(
+    fn submit_one<T: Task>(
         &self,
         args: impl Arguments<T::Args>,
-        batch: Batch,
+        callback: Option<Callback>,
+        waits: bool,
     ) -> Result<Job<T::Output>, TaskError> {
         let entry = T::entry();
-        let (args, pins) = encode(|to| args.encode_all(to));
-        let args = args.map_err(|error| unfit(entry, &error))?;
-        let batch = Arc::new(batch);
-        let (task, kept) = (index_of(entry), Arc::clone(&batch));
-        let item = Item { entry, task, args, index: 0, batch: kept, chunk: 1, _pins: pins };
-        self.engine.submit(vec![item], true)?;
-        Ok(Job::new(entry.name(), batch, &self.engine))
+        let batch = Arc::new(Batch::new(1, callback));
+        let mut run = Run::new(Kind::new(entry, &batch, 1), 0);
+        run.push(|to: &mut Vec<u8>| args.encode_all(to))?;
+        self.engine.submit_in_turn(run, waits)?;
+        Ok(Job::new(entry.name(), batch, &self.engine, decode_one))
+    }
+
+    /// Submits the task `T` once for each item, all of them at once; the outcome is that of [`map`](Self::map).
+    ///
+    /// All items are drawn before this returns, whatever the window is: it waits only to begin with.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply_async`](Self::apply_async); an item that cannot travel is an error of the outcome.
+    ///
+    /// ```
+    /// use procshare::process::Pool;
+    /// # #[procshare::task] fn double(n: u64) -> u64 { 2 * n }
+    ///
+    /// # if procshare::backend() == "heap" { return Ok(()) } // which shares nothing with other processes
+    /// let pool = Pool::builder().workers(1).build()?;
+    /// let job = pool.map_async::<double>(1..=3u64)?;
+    /// assert_eq!(job.get()?, [2, 4, 6]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn map_async<T: OneParameter>(
+        &self,
+        items: impl IntoIterator<Item = impl Argument<T::Parameter>>,
+    ) -> Result<Job<Vec<T::Output>>, TaskError> {
+        self.submit_all::<T>(items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode(to)), None)
+    }
+
+    /// As [`map_async`](Self::map_async), and calls `callback` with the outcome when all are done, by what
+    /// [`apply_async_with`](Self::apply_async_with) says.
+    ///
+    /// # Errors
+    ///
+    /// As [`map_async`](Self::map_async); `callback` is not called then.
+    pub fn map_async_with<T: OneParameter>(
+        &self,
+        items: impl IntoIterator<Item = impl Argument<T::Parameter>>,
+        callback: impl FnOnce(Result<Vec<T::Output>, TaskError>) + Send + 'static,
+    ) -> Result<Job<Vec<T::Output>>, TaskError> {
+        let name = T::entry().name();
+        let callback = Box::new(move |outcomes| callback(decode_all(name, outcomes)));
+        let items = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode(to));
+        self.submit_all::<T>(items, Some(callback))
+    }
+
+    /// As [`map_async`](Self::map_async), for tasks of any number of parameters: items are tuples.
+    ///
+    /// # Errors
+    ///
+    /// As [`map_async`](Self::map_async).
+    pub fn starmap_async<T: Task>(
+        &self,
+        items: impl IntoIterator<Item = impl Arguments<T::Args>>,
+    ) -> Result<Job<Vec<T::Output>>, TaskError> {
+        self.submit_all::<T>(items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode_all(to)), None)
+    }
+
+    /// As [`map_async_with`](Self::map_async_with), for tasks of any number of parameters: items are tuples.
+    ///
+    /// # Errors
+    ///
+    /// As [`map_async_with`](Self::map_async_with).
+    pub fn starmap_async_with<T: Task>(
+        &self,
+        items: impl IntoIterator<Item = impl Arguments<T::Args>>,
+        callback: impl FnOnce(Result<Vec<T::Output>, TaskError>) + Send + 'static,
+    ) -> Result<Job<Vec<T::Output>>, TaskError> {
+        let name = T::entry().name();
+        let callback = Box::new(move |outcomes| callback(decode_all(name, outcomes)));
+        let items = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode_all(to));
+        self.submit_all::<T>(items, Some(callback))
+    }
+
+    fn submit_all<T: Task>(
+        &self,
+        items: impl Iterator<Item: Encode>,
+        callback: Option<Callback>,
+    ) -> Result<Job<Vec<T::Output>>, TaskError> {
+        let entry = T::entry();
+        let items: Vec<_> = items.collect();
+        let batch = Arc::new(Batch::new(items.len() as u64, callback));
+        let mut run = Run::new(Kind::new(entry, &batch, self.chunk), 0);
+        let (mut runs, mut failed) = (Vec::new(), Vec::new());
+        for (index, item) in (0..).zip(items) {
+            if let Err(error) = run.push(item) {
+                failed.push(Arrival::failed(index, 1, error));
+                let next = Run::new(run.kind.clone(), index + 1);
+                runs.push(std::mem::replace(&mut run, next));
+            }
+        }
+        runs.push(run);
+        self.engine.submit_batch(&batch, runs, failed)?;
+        Ok(Job::new(entry.name(), batch, &self.engine, decode_all))
     }
 
     /// Runs the task `T` once for each item, and returns what they return in the order of the items.
@@ -313,7 +403,8 @@ impl Pool {
         &self,
         items: impl IntoIterator<Item = impl Argument<T::Parameter>>,
     ) -> Result<Vec<T::Output>, TaskError> {
-        self.try_map::<T>(items)?.into_iter().collect()
+        let input = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode(to));
+        Feed::new::<T>(&self.engine, self.chunk, input).outputs()
     }
 
     /// Runs the task `T` once for each item, and returns every outcome in the order of the items.
@@ -325,8 +416,8 @@ impl Pool {
         &self,
         items: impl IntoIterator<Item = impl Argument<T::Parameter>>,
     ) -> Result<Vec<Result<T::Output, TaskError>>, TaskError> {
-        let input = items.into_iter().map(|item| encode(|to| item.encode(to)));
-        Feed::new::<T>(&self.engine, self.chunk, input).all()
+        let input = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode(to));
+        Feed::new::<T>(&self.engine, self.chunk, input).outcomes()
     }
 
     /// As [`map`](Self::map), for tasks of any number of parameters: items are tuples.
@@ -338,8 +429,8 @@ impl Pool {
         &self,
         items: impl IntoIterator<Item = impl Arguments<T::Args>>,
     ) -> Result<Vec<T::Output>, TaskError> {
-        let input = items.into_iter().map(|item| encode(|to| item.encode_all(to)));
-        Feed::new::<T>(&self.engine, self.chunk, input).all()?.into_iter().collect()
+        let input = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode_all(to));
+        Feed::new::<T>(&self.engine, self.chunk, input).outputs()
     }
 
     /// Runs the task `T` once for each item; outcomes come in the order of the items, as soon as they are there. Items are drawn as
@@ -348,7 +439,7 @@ impl Pool {
         &'a self,
         items: impl IntoIterator<Item = impl Argument<T::Parameter>> + 'a,
     ) -> impl Iterator<Item = Result<T::Output, TaskError>> + 'a {
-        let input = items.into_iter().map(|item| encode(|to| item.encode(to)));
+        let input = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode(to));
         Outcomes::new(Feed::new::<T>(&self.engine, self.chunk, input), true)
     }
 
@@ -357,14 +448,13 @@ impl Pool {
         &'a self,
         items: impl IntoIterator<Item = impl Argument<T::Parameter>> + 'a,
     ) -> impl Iterator<Item = Result<T::Output, TaskError>> + 'a {
-        let input = items.into_iter().map(|item| encode(|to| item.encode(to)));
+        let input = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode(to));
         Outcomes::new(Feed::new::<T>(&self.engine, self.chunk, input), false)
     }
 
     /// What was submitted, and what became of it.
     pub fn progress(&self) -> Progress {
-        let state = self.engine.lock();
-        state.progress
+        self.engine.lock().progress()
     }
 
     /// The process ids of the workers that run now.
@@ -375,13 +465,11 @@ impl Pool {
     /// Takes no more tasks; what was submitted is done, then the workers end. Closing again does nothing.
     pub fn close(&self) {
         self.engine.enter(Phase::Closing);
-        self.engine.look_around();
     }
 
     /// Ends the workers at once; tasks that are not done get [`TaskError::Cancelled`].
     pub fn terminate(&self) {
         self.engine.enter(Phase::Ending(TaskError::Cancelled));
-        self.engine.look_around();
     }
 
     /// Waits until all workers have ended, after [`close`](Self::close) or [`terminate`](Self::terminate); closes the pool if neither

@@ -3,18 +3,19 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::crew::Worker;
-use super::engine::{Effects, Engine, Phase};
-use super::message::Sender;
-use super::router;
+use super::crew::{Post, Worker};
+use super::engine::Engine;
+use super::state::{Effects, Phase};
 use super::worker::{Plan, pool_worker};
 use crate::participant::{Kept, Space, pinning};
 use crate::process::builder::ProcessBuilder;
 use crate::process::error::TaskError;
-use crate::queue::BytesQueue;
+use crate::queue::{BytesQueue, SpscQueue};
 
 /// Bytes of a worker's queue: two chunks and more.
 const TASK_BYTES: usize = 128 * 1024;
+/// Bytes that a worker can say before somebody hears it: the outputs of a chunk of small tasks.
+const SAY_BYTES: usize = 128 * 1024;
 /// The pause after a start that failed; the next one is longer.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -59,9 +60,9 @@ impl Recipe {
     }
 }
 
-/// Starts the worker `sender` in its place.
-pub(super) fn now(engine: &Arc<Engine>, sender: Sender) -> Result<(), TaskError> {
-    let worker = worker(engine, sender);
+/// Starts the worker `post` in its place.
+pub(super) fn now(engine: &Arc<Engine>, post: Post) -> Result<(), TaskError> {
+    let worker = worker(engine, post);
     let mut state = engine.lock();
     let mut effects = Effects::default();
     let result = match worker {
@@ -69,41 +70,38 @@ pub(super) fn now(engine: &Arc<Engine>, sender: Sender) -> Result<(), TaskError>
             if matches!(state.phase, Phase::Ending(_)) {
                 let _ = worker.process.kill();
             }
-            for part in state.crew.fill(sender, Some(worker)) {
-                router::hear(engine, &mut state, &part, &mut effects);
-            }
-            engine.pump(&mut state, &mut effects);
+            state.crew.fill(post, Some(worker));
             Ok(())
         }
         Err(error) => {
-            state.crew.fill(sender, None);
-            effects.worker_ended();
+            state.crew.fill(post, None);
+            effects.freed = true;
             Err(error)
         }
     };
-    engine.finish(state, effects);
+    engine.finish_beside(state, effects);
     // It may have ended, or reported, before it had its place.
     engine.look_around();
     result
 }
 
-/// Starts the worker `sender` in its place, on a thread of its own; if that fails again and again, the pool ends.
-pub(super) fn later(engine: &Arc<Engine>, sender: Sender) {
+/// Starts the worker `post` in its place, on a thread of its own; if that fails again and again, the pool ends.
+pub(super) fn later(engine: &Arc<Engine>, post: Post) {
     let running = Arc::clone(engine);
     let thread = std::thread::Builder::new().name("procshare pool start".into());
     let spawned = thread.spawn(move || {
-        let mut sender = sender;
-        while let Err(error) = now(&running, sender) {
+        let mut post = post;
+        while let Err(error) = now(&running, post) {
             let mut state = running.lock();
             let mut effects = Effects::default();
             let failures = state.count_false_start();
             if state.starts_in_vain() {
-                running.give_up(&mut state, error, &mut effects);
+                state.end_all(error, &mut effects);
             }
-            let again = state.needs_workers().then(|| state.crew.reserve(sender.worker));
-            running.finish(state, effects);
+            let again = state.needs_workers().then(|| state.crew.reserve(post.place));
+            running.finish_beside(state, effects);
             match again {
-                Some(next) => sender = next,
+                Some(next) => post = next,
                 None => return running.look_around(),
             }
             std::thread::sleep(PAUSE * failures);
@@ -112,26 +110,26 @@ pub(super) fn later(engine: &Arc<Engine>, sender: Sender) {
     if let Err(error) = spawned {
         let mut state = engine.lock();
         let mut effects = Effects::default();
-        state.crew.fill(sender, None);
+        state.crew.fill(post, None);
         let error = TaskError::System { action: "start a thread", reason: error.to_string() };
-        engine.give_up(&mut state, error, &mut effects);
-        engine.finish(state, effects);
+        state.end_all(error, &mut effects);
+        engine.finish_beside(state, effects);
     }
 }
 
-fn worker(engine: &Arc<Engine>, sender: Sender) -> Result<Worker, TaskError> {
+fn worker(engine: &Arc<Engine>, post: Post) -> Result<Worker, TaskError> {
     let failed = |error: crate::Error| TaskError::System {
-        action: "make the queue of a worker",
+        action: "make the queues of a worker",
         reason: error.to_string(),
     };
     let recipe = &engine.recipe;
     let tasks = BytesQueue::builder().space(&recipe.space).anonymous(TASK_BYTES).map_err(failed)?;
+    let stream = SpscQueue::builder().space(&recipe.space).anonymous(SAY_BYTES).map_err(failed)?;
+    let says = stream.consumer().map_err(failed)?;
     let (plan, _pins) = pinning(|| Plan {
-        worker: sender.worker,
-        generation: sender.generation,
         tasks: tasks.handle(),
-        reports: engine.reports.handle(),
-        running: engine.running.handle(),
+        says: stream.handle(),
+        bell: engine.bell.handle(),
         initialiser: recipe.initialiser.as_ref().map(|init| (init.task, init.args.clone())),
     });
     let watched: Weak<Engine> = Arc::downgrade(engine);
@@ -141,7 +139,7 @@ fn worker(engine: &Arc<Engine>, sender: Sender) -> Result<Worker, TaskError> {
         }
     };
     let builder =
-        ProcessBuilder::new().name(format!("{}-{}", recipe.name, sender.worker)).on_end(Box::new(look));
+        ProcessBuilder::new().name(format!("{}-{}", recipe.name, post.place)).on_end(Box::new(look));
     let process = builder.start::<pool_worker>((plan,))?;
-    Ok(Worker::new(sender.generation, process, tasks))
+    Ok(Worker::new(post.generation, process, tasks, says))
 }

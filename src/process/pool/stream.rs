@@ -3,49 +3,46 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use super::batch::{Batch, Outcome};
-use super::engine::{Engine, Item};
+use super::batch::{Arrival, Batch};
+use super::engine::Engine;
 use super::job::decode;
-use crate::participant::{Kept, pinning};
+use super::run::{Encode, Kind, Run};
 use crate::process::error::TaskError;
 use crate::process::task::{Entry, Task};
 
-/// Tasks submitted under one lock.
-const AT_ONCE: usize = 64;
+/// Tasks submitted under one lock: first, and at most.
+const PIECE_FIRST: u64 = 16;
+const PIECE_MOST: u64 = 1024;
+/// Bytes of arguments that are drawn ahead where all outcomes are kept anyway.
+const AHEAD_BYTES: u64 = 1 << 20;
+/// An input that takes so long for one piece is slow: what was drawn is sent, and the router hears the workers meanwhile.
+const SLOW: Duration = Duration::from_micros(500);
 
-/// Arguments as bytes, with what they need to stay.
-pub(super) type Encoded = (postcard::Result<Vec<u8>>, Vec<Kept>);
-
-/// Encodes arguments.
-pub(super) fn encode(args: impl FnOnce(&mut Vec<u8>) -> postcard::Result<()>) -> Encoded {
-    pinning(|| {
-        let mut bytes = Vec::new();
-        args(&mut bytes).map(|()| bytes)
-    })
-}
-
-/// The outcomes of tasks, as an iterator that draws its input as it goes: never more than the pool's window is under way.
+/// The outcomes of tasks, as an iterator that draws its input as it goes: never more than the pool's window ahead.
 ///
 /// From [`Pool::imap`](super::Pool::imap) and [`Pool::imap_unordered`](super::Pool::imap_unordered). An error is the outcome of its task
 /// only: the iteration goes on. Dropping it takes back the tasks that no worker has yet.
 pub struct Outcomes<I, R> {
     feed: Feed<I>,
+    /// What is being handed out.
+    now: Option<Arrival>,
     /// Arrived too early.
-    early: BTreeMap<u64, Outcome>,
-    next: u64,
+    early: BTreeMap<u64, Arrival>,
+    /// Outcomes handed out.
+    given: u64,
     in_order: bool,
     output: PhantomData<fn() -> R>,
 }
 
 impl<I, R> std::fmt::Debug for Outcomes<I, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Feed { submitted, arrived, .. } = &self.feed;
         f.debug_struct("Outcomes")
-            .field("submitted", submitted)
-            .field("arrived", arrived)
+            .field("submitted", &self.feed.submitted)
+            .field("given", &self.given)
             .finish_non_exhaustive()
     }
 }
@@ -53,135 +50,186 @@ impl<I, R> std::fmt::Debug for Outcomes<I, R> {
 /// Where tasks come from, and where their outcomes arrive.
 pub(super) struct Feed<I> {
     engine: Arc<Engine>,
-    batch: Arc<Batch>,
     input: Option<I>,
-    entry: &'static Entry,
-    task: u32,
-    chunk: usize,
+    kind: Kind,
     submitted: u64,
     arrived: u64,
+    /// Bytes of all arguments so far.
+    bytes: u64,
 }
 
-impl<I: Iterator<Item = Encoded>> Feed<I> {
+impl<I: Iterator<Item: Encode>> Feed<I> {
     pub(super) fn new<T: Task>(engine: &Arc<Engine>, chunk: usize, input: I) -> Self {
-        let entry = T::entry();
-        Feed {
-            engine: Arc::clone(engine),
-            batch: Arc::default(),
-            input: Some(input),
-            entry,
-            task: crate::process::registry::index_of(entry),
-            chunk,
-            submitted: 0,
-            arrived: 0,
-        }
+        let kind = Kind::new(T::entry(), &Arc::new(Batch::endless()), chunk);
+        Feed { engine: Arc::clone(engine), input: Some(input), kind, submitted: 0, arrived: 0, bytes: 0 }
     }
 
-    /// Submits as much as the window allows.
-    fn fill(&mut self) -> Result<(), TaskError> {
-        let window = self.engine.window;
-        while let Some(input) = &mut self.input {
-            let room = window.saturating_sub(self.submitted - self.arrived);
+    fn entry(&self) -> &'static Entry {
+        self.kind.entry
+    }
+
+    /// Submits tasks until `most` are under way: submitted beyond the first `done`. Who says that it `waits` will hear the workers.
+    fn fill(&mut self, done: u64, most: impl Fn(&Self) -> u64, waits: bool) -> Result<(), TaskError> {
+        let mut piece = PIECE_FIRST;
+        while self.input.is_some() {
+            let most = most(self);
+            let room = most.saturating_sub(self.submitted - done);
             // Some at a time: one for each outcome would cost a lock for each.
-            if room < (window / 4).clamp(1, AT_ONCE as u64) {
+            if room < (most / 4).clamp(1, 64) {
                 return Ok(());
             }
-            let mut items = Vec::new();
-            for _ in 0..room.min(AT_ONCE as u64) {
-                let Some((args, pins)) = input.next() else {
-                    self.input = None;
-                    break;
-                };
-                let index = self.submitted;
-                self.submitted += 1;
-                let (entry, task, chunk) = (self.entry, self.task, self.chunk);
-                match args {
-                    Ok(args) => {
-                        let batch = Arc::clone(&self.batch);
-                        items.push(Item { entry, task, args, index, batch, chunk, _pins: pins });
-                    }
-                    Err(error) => drop(self.batch.arrive(index, Err(unfit(entry, &error)))),
-                }
+            let (run, is_slow) = self.draw(room.min(piece));
+            self.bytes += run.bytes() as u64;
+            if run.len() > 0 {
+                self.engine.submit(run, waits && !is_slow)?;
             }
-            if !items.is_empty() {
-                self.engine.submit(items, false)?;
-            }
+            piece = if is_slow { PIECE_FIRST } else { (4 * piece).min(PIECE_MOST) };
         }
         Ok(())
     }
 
-    /// Submits, and waits for outcomes: for one, or for as many as make waiting worth while. None if all have arrived.
-    fn arrivals(&mut self, eager: bool) -> Result<Vec<(u64, Outcome)>, TaskError> {
-        self.fill()?;
-        let pending = (self.submitted - self.arrived) as usize;
-        let wanted = match (eager, &self.input) {
-            (true, _) => pending.min(1),
-            (false, None) => pending,
-            (false, Some(_)) => pending.div_ceil(2),
-        };
-        let arrived = self.batch.take(wanted, None);
-        self.arrived += arrived.len() as u64;
-        Ok(arrived)
+    /// Draws up to `most` tasks; tells whether that took long.
+    fn draw(&mut self, most: u64) -> (Run, bool) {
+        let began = Instant::now();
+        let mut run = Run::new(self.kind.clone(), self.submitted);
+        for drawn in 1..=most {
+            let Some(item) = self.input.as_mut().and_then(Iterator::next) else {
+                self.input = None;
+                break;
+            };
+            let pushed = run.push(item);
+            let index = self.submitted;
+            self.submitted += 1;
+            if let Err(error) = pushed {
+                self.kind.batch.arrive(Arrival::failed(index, 1, error));
+                // A run has consecutive indices.
+                return (run, true);
+            }
+            let looks = drawn < PIECE_FIRST || drawn.is_multiple_of(PIECE_FIRST);
+            if looks && began.elapsed() > SLOW {
+                return (run, true);
+            }
+        }
+        (run, false)
+    }
+
+    /// Waits until `wanted` outcomes have arrived, and takes those that have.
+    fn arrivals(&mut self, wanted: u64) -> Vec<Arrival> {
+        let arrived = self.kind.batch.take(&self.engine, wanted);
+        self.arrived += arrived.iter().map(Arrival::count).sum::<u64>();
+        arrived
+    }
+
+    /// Runs all, and hands outcomes to `take` as they come, whatever their order.
+    fn all(&mut self, mut take: impl FnMut(Arrival)) -> Result<(), TaskError> {
+        loop {
+            let most = |feed: &Self| {
+                let each = feed.bytes.checked_div(feed.submitted).unwrap_or(AHEAD_BYTES).max(1);
+                feed.engine.window.max(AHEAD_BYTES / each)
+            };
+            self.fill(self.arrived, most, true)?;
+            let pending = self.submitted - self.arrived;
+            if pending == 0 {
+                return Ok(());
+            }
+            let wanted = if self.input.is_some() { pending.div_ceil(2) } else { pending };
+            self.arrivals(wanted).into_iter().for_each(&mut take);
+        }
     }
 
     /// Runs all, and returns all outcomes in the order of the input.
-    pub(super) fn all<R: DeserializeOwned>(mut self) -> Result<Vec<Result<R, TaskError>>, TaskError> {
-        let mut outcomes: Vec<Option<Outcome>> = Vec::new();
-        loop {
-            let arrived = self.arrivals(false)?;
-            if arrived.is_empty() {
-                break;
+    pub(super) fn outcomes<R: DeserializeOwned>(mut self) -> Result<Vec<Result<R, TaskError>>, TaskError> {
+        let name = self.entry().name();
+        let mut outcomes: Vec<Option<Result<R, TaskError>>> = Vec::new();
+        self.all(|mut arrival| {
+            let mut index = arrival.first() as usize;
+            outcomes.resize_with(outcomes.len().max(index + arrival.count() as usize), || None);
+            while let Some(outcome) = arrival.next() {
+                outcomes[index] = Some(decode(name, outcome));
+                index += 1;
             }
-            outcomes.resize_with(self.submitted as usize, || None);
-            for (index, outcome) in arrived {
-                outcomes[index as usize] = Some(outcome);
-            }
-        }
-        let name = self.entry.name();
-        Ok(outcomes.into_iter().flatten().map(|outcome| decode(name, outcome)).collect())
+        })?;
+        Ok(outcomes.into_iter().flatten().collect())
     }
-}
 
-pub(super) fn unfit(entry: &'static Entry, error: &postcard::Error) -> TaskError {
-    TaskError::Codec { task: entry.name(), what: "the arguments", reason: error.to_string() }
+    /// Runs all, and returns all outputs in the order of the input, or the error of the first that has one.
+    pub(super) fn outputs<R: DeserializeOwned>(mut self) -> Result<Vec<R>, TaskError> {
+        let name = self.entry().name();
+        let (mut pieces, mut failed) = (Vec::<(u64, Vec<R>)>::new(), None::<(u64, TaskError)>);
+        self.all(|mut arrival| {
+            let first = arrival.first();
+            let mut outputs = Vec::with_capacity(arrival.count() as usize);
+            while let Some(outcome) = arrival.next() {
+                match decode(name, outcome) {
+                    Ok(output) => outputs.push(output),
+                    Err(error) => {
+                        let index = first + outputs.len() as u64;
+                        if failed.as_ref().is_none_or(|(earliest, _)| index < *earliest) {
+                            failed = Some((index, error));
+                        }
+                        return;
+                    }
+                }
+            }
+            pieces.push((first, outputs));
+        })?;
+        if let Some((_, error)) = failed {
+            return Err(error);
+        }
+        pieces.sort_unstable_by_key(|(first, _)| *first);
+        let mut all = Vec::with_capacity(self.submitted as usize);
+        pieces.into_iter().for_each(|(_, mut outputs)| all.append(&mut outputs));
+        Ok(all)
+    }
 }
 
 impl<I, R> Outcomes<I, R> {
     pub(super) fn new(feed: Feed<I>, in_order: bool) -> Self {
-        Outcomes { feed, early: BTreeMap::new(), next: 0, in_order, output: PhantomData }
+        Outcomes { feed, now: None, early: BTreeMap::new(), given: 0, in_order, output: PhantomData }
+    }
+
+    /// Makes what comes next what is handed out, if it is there.
+    fn turn_to_next(&mut self) -> bool {
+        let first = self.early.first_entry();
+        self.now =
+            first.filter(|first| !self.in_order || *first.key() == self.given).map(|first| first.remove());
+        self.now.is_some()
     }
 }
 
-impl<I: Iterator<Item = Encoded>, R: DeserializeOwned> Iterator for Outcomes<I, R> {
+impl<I: Iterator<Item: Encode>, R: DeserializeOwned> Iterator for Outcomes<I, R> {
     type Item = Result<R, TaskError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let name = self.feed.entry().name();
         loop {
-            let first = self.early.first_key_value().map(|(&index, _)| index);
-            if let Some(index) = first
-                && (!self.in_order || index == self.next)
-            {
-                self.next += 1;
-                let outcome = self.early.remove(&index)?;
-                return Some(decode(self.feed.entry.name(), outcome));
+            if let Some(outcome) = self.now.as_mut().and_then(Arrival::next) {
+                self.given += 1;
+                return Some(decode(name, outcome));
             }
-            match self.feed.arrivals(true) {
-                Ok(arrived) if arrived.is_empty() => return None,
-                Ok(arrived) => self.early.extend(arrived),
-                Err(error) => {
-                    // The pool takes no more. What arrived out of order is lost with what it waited for.
-                    self.feed.input = None;
-                    self.early.clear();
-                    self.feed.arrived = self.feed.submitted;
-                    return Some(Err(error));
-                }
+            if self.turn_to_next() {
+                continue;
             }
+            if let Err(error) = self.feed.fill(self.given, |feed| feed.engine.window, false) {
+                // The pool takes no more. What arrived out of order is lost with what it waited for.
+                self.feed.input = None;
+                self.early.clear();
+                self.feed.arrived = self.feed.submitted;
+                return Some(Err(error));
+            }
+            if self.feed.arrived == self.feed.submitted {
+                return None;
+            }
+            let arrived = self.feed.arrivals(1);
+            self.early.extend(arrived.into_iter().map(|arrival| (arrival.first(), arrival)));
         }
     }
 }
 
 impl<I> Drop for Feed<I> {
     fn drop(&mut self) {
-        self.engine.cancel(&self.batch);
+        if self.arrived < self.submitted {
+            self.engine.cancel(&self.kind.batch);
+        }
     }
 }
