@@ -200,9 +200,10 @@ class ProcessStart:
 
 
 class PoolMap:
-    """Maps the smallest task over numbers, in two workers."""
+    """Maps the smallest task over ten thousand numbers, in two workers; an operation is such a map."""
 
     every = True
+    tasks = 10_000
     chunk = None
 
     def __init__(self, workers):
@@ -210,8 +211,9 @@ class PoolMap:
         self.done = 0
 
     def work(self, ops):
-        results = self.pool.map(increment, range(ops), self.chunk)
-        self.done += len(results) if sum(results) == ops * (ops + 1) // 2 else 0
+        for _ in range(ops):
+            results = self.pool.map(increment, range(self.tasks), self.chunk)
+            self.done += sum(results) == self.tasks * (self.tasks + 1) // 2
 
     def answer(self):
         self.pool.terminate()
@@ -219,8 +221,9 @@ class PoolMap:
 
 
 class PoolSingle(PoolMap):
-    """The same, each task sent alone."""
+    """Over a hundred, each task sent alone."""
 
+    tasks = 100
     chunk = 1
 
 

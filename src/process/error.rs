@@ -166,6 +166,14 @@ pub enum TaskError {
         /// What the initialiser says.
         reason: String,
     },
+    /// The pool ended, because one of its workers did, and that was what it should do.
+    #[error("the pool was ended, because its worker {pid} {exit}")]
+    Broken {
+        /// The worker.
+        pid: u32,
+        /// How it ended.
+        exit: Exit,
+    },
     /// The system failed.
     #[error("could not {action}: {reason}")]
     System {

@@ -6,7 +6,7 @@ use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::error::TaskError;
-use super::pool::{Job, OneParameter, Pool, PoolBuilder, Progress};
+use super::pool::{Encode, Job, OneParameter, Outcomes, Pool, PoolBuilder, Progress};
 use super::task::{Argument, Arguments, Task};
 
 /// A [`Pool`] whose tasks are futures, and that finishes what was submitted when it is dropped.
@@ -38,6 +38,8 @@ pub struct Executor {
 pub enum WaitFor {
     /// One that is done.
     First,
+    /// One that has an error; all of them if none has.
+    FirstError,
     /// All of them.
     All,
 }
@@ -74,7 +76,7 @@ impl Executor {
     pub fn map<'a, T: OneParameter>(
         &'a self,
         items: impl IntoIterator<Item = impl Argument<T::Parameter>> + 'a,
-    ) -> impl Iterator<Item = Result<T::Output, TaskError>> + 'a {
+    ) -> Outcomes<impl Iterator<Item: Encode> + 'a, T::Output> {
         self.pool.imap::<T>(items)
     }
 
@@ -83,12 +85,24 @@ impl Executor {
         self.pool.progress()
     }
 
-    /// Takes no more tasks and waits until all are done; or, if `cancel` says so, ends them at once.
-    pub fn shutdown(self, cancel: bool) {
+    /// Takes no more tasks. What was submitted is done, then the workers end; nobody waits for that here.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+
+    /// Takes no more tasks, and waits until all that were submitted are done. With `cancel`, those that no worker has begun are taken back
+    /// instead: their outcome is [`TaskError::Cancelled`].
+    pub fn shutdown(&self, cancel: bool) {
+        self.pool.close();
         if cancel {
-            self.pool.terminate();
+            self.pool.cancel_all();
         }
         self.pool.join();
+    }
+
+    /// Ends the workers at once: tasks that are not done, running ones included, get [`TaskError::Cancelled`].
+    pub fn terminate(&self) {
+        self.pool.terminate();
     }
 }
 
@@ -117,19 +131,55 @@ fn watch<'a, R: 'a>(jobs: impl Iterator<Item = &'a Job<R>>) -> (Receiver<usize>,
     (receiver, sender)
 }
 
-/// The jobs as they are done, those that are done already first.
-pub fn as_completed<R>(jobs: impl IntoIterator<Item = Job<R>>) -> impl Iterator<Item = Job<R>> {
-    let mut jobs: Vec<Option<Job<R>>> = jobs.into_iter().map(Some).collect();
-    let (done, _keep) = watch(jobs.iter().flatten());
-    let mut left = jobs.len();
-    std::iter::from_fn(move || {
-        let _keep = &_keep;
-        if left == 0 {
+/// Jobs as they are done; from [`as_completed`].
+#[derive(Debug)]
+pub struct AsCompleted<R> {
+    jobs: Vec<Option<Job<R>>>,
+    left: usize,
+    done: Receiver<usize>,
+    /// So that `done` is never cut off.
+    _sender: Sender<usize>,
+}
+
+impl<R> AsCompleted<R> {
+    /// As `next`, waiting at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError::TimedOut`]: none of those that are left is done yet.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Option<Result<Job<R>, TaskError>> {
+        if self.left == 0 {
             return None;
         }
-        left -= 1;
-        jobs[done.recv().ok()?].take()
-    })
+        match self.done.recv_timeout(timeout) {
+            Ok(index) => self.take(index).map(Ok),
+            Err(_) => Some(Err(TaskError::TimedOut)),
+        }
+    }
+
+    fn take(&mut self, index: usize) -> Option<Job<R>> {
+        self.left -= 1;
+        self.jobs[index].take()
+    }
+}
+
+impl<R> Iterator for AsCompleted<R> {
+    type Item = Job<R>;
+
+    fn next(&mut self) -> Option<Job<R>> {
+        if self.left == 0 {
+            return None;
+        }
+        let index = self.done.recv().ok()?;
+        self.take(index)
+    }
+}
+
+/// The jobs as they are done, those that are done already first.
+pub fn as_completed<R>(jobs: impl IntoIterator<Item = Job<R>>) -> AsCompleted<R> {
+    let jobs: Vec<Option<Job<R>>> = jobs.into_iter().map(Some).collect();
+    let (done, sender) = watch(jobs.iter().flatten());
+    AsCompleted { left: jobs.len(), jobs, done, _sender: sender }
 }
 
 /// Waits for `jobs`, at most `timeout`; tells the indices of those that are done and of those that are not.
@@ -148,14 +198,15 @@ pub fn wait<R>(jobs: &[Job<R>], wanted: WaitFor, timeout: Option<Duration>) -> (
     let (done, _keep) = watch(jobs.iter());
     let mut left = match wanted {
         WaitFor::First => jobs.len().min(1),
-        WaitFor::All => jobs.len(),
+        WaitFor::FirstError | WaitFor::All => jobs.len(),
     };
     while left > 0 {
         let came = match deadline {
-            None => done.recv().is_ok(),
-            Some(deadline) => done.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok(),
+            None => done.recv().ok(),
+            Some(deadline) => done.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok(),
         };
-        if !came {
+        let Some(index) = came else { break };
+        if wanted == WaitFor::FirstError && jobs[index].try_get().is_err() {
             break;
         }
         left -= 1;

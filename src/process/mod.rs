@@ -64,9 +64,9 @@ pub use connection::{Client, Connection, ConnectionError, ConnectionOptions, Inc
 pub use current::{ActiveChild, CurrentProcess, ParentProcess};
 pub use current::{active_children, cpu_count, current_process, parent_process};
 pub use error::{Exit, Failure, StartError, TaskError};
-pub use executor::{Executor, WaitFor, as_completed, wait};
+pub use executor::{AsCompleted, Executor, WaitFor, as_completed, wait};
 pub use handle::Process;
-pub use pool::{Initialised, Job, OneParameter, Outcomes, Pool, PoolBuilder, Progress};
+pub use pool::{Initialised, Job, OnDeath, OneParameter, Outcomes, Pool, PoolBuilder, Progress};
 pub use task::{Argument, Arguments, Task};
 
 pub use crate::net::{Address, BadAddress, Key, KeyError};

@@ -8,6 +8,7 @@ mod connection;
 mod ends;
 mod executor;
 mod pool;
+mod pool_async;
 mod pool_deaths;
 mod starts;
 mod support;

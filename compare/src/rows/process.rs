@@ -15,6 +15,9 @@ use crate::stopwatch::{Lap, Span, timed};
 
 /// Workers of every pool: one for each core of the comparison.
 const WORKERS: usize = 2;
+/// Tasks of a map; an operation is a map.
+const FEW: u64 = 100;
+const MANY: u64 = 10_000;
 /// Turns of a task that takes about a microsecond.
 const TURNS: u64 = 700;
 
@@ -68,58 +71,52 @@ pub fn rows() -> Vec<Row> {
         .with(procspawn)
         .with(python("process-start"))
         .goal(1.0, "procspawn"),
-        Row::new("pool-single", "Pool of two: map the smallest task, each sent alone", Placement::Alone)
-            .with(pool(1, |pool, ops| {
-                sum(&pool.map::<increment>(0..ops).map_err(refused)?, ops * (ops + 1) / 2)
-            }))
-            .with(python("pool-single"))
-            .goal(0.1, "Python"),
-        Row::new("pool-small", "Pool of two: map the smallest task", Placement::Alone)
-            .with(ours(|pool, ops| {
-                sum(&pool.map::<increment>(0..ops).map_err(refused)?, ops * (ops + 1) / 2)
-            }))
-            .with(threads(|ops| {
-                sum(&(0..ops).into_par_iter().map(increment).collect::<Vec<_>>(), ops * (ops + 1) / 2)
-            }))
+        Row::new(
+            "pool-single",
+            "Pool of two: map the smallest task over 100 numbers, each sent alone",
+            Placement::Alone,
+        )
+        .with(pool(1, |pool| sum(&pool.map::<increment>(0..FEW).map_err(refused)?, FEW)))
+        .with(python("pool-single"))
+        .goal(0.1, "Python"),
+        Row::new("pool-small", "Pool of two: map the smallest task over 10,000 numbers", Placement::Alone)
+            .with(pool(0, |pool| sum(&pool.map::<increment>(0..MANY).map_err(refused)?, MANY)))
+            .with(threads(|| sum(&(0..MANY).into_par_iter().map(increment).collect::<Vec<_>>(), MANY)))
             .with(python("pool-small"))
             .goal(0.1, "Python"),
-        Row::new("pool-1us", "Pool of two: map a task of a microsecond", Placement::Alone)
-            .with(ours(|pool, ops| count(&pool.map::<microsecond>(0..ops).map_err(refused)?, ops)))
-            .with(threads(|ops| count(&(0..ops).into_par_iter().map(microsecond).collect::<Vec<_>>(), ops)))
-            .goal(3.0, THREADS),
+        Row::new(
+            "pool-1us",
+            "Pool of two: map a task of a microsecond over 10,000 numbers",
+            Placement::Alone,
+        )
+        .with(pool(0, |pool| count(&pool.map::<microsecond>(0..MANY).map_err(refused)?)))
+        .with(threads(|| count(&(0..MANY).into_par_iter().map(microsecond).collect::<Vec<_>>())))
+        .goal(3.0, THREADS),
     ]
 }
 
 const THREADS: &str = "rayon threads";
 
-fn sum(results: &[u64], expected: u64) -> Result<(), Failure> {
-    same("sum of results", expected, results.iter().sum())
+fn sum(results: &[u64], tasks: u64) -> Result<(), Failure> {
+    same("sum of results", tasks * (tasks + 1) / 2, results.iter().sum())
 }
 
-fn count(results: &[u64], expected: u64) -> Result<(), Failure> {
+fn count(results: &[u64]) -> Result<(), Failure> {
     let right = results.iter().zip(0..).step_by(97).all(|(found, number)| *found == microsecond(number));
-    same("results, each right", expected, if right { results.len() as u64 } else { 0 })
+    same("results, each right", MANY, if right { results.len() as u64 } else { 0 })
 }
 
-fn ours(work: impl Fn(&Pool, u64) -> Result<(), Failure> + 'static) -> Box<dyn Contender> {
-    pool(0, work)
-}
-
-fn pool(chunk: usize, work: impl Fn(&Pool, u64) -> Result<(), Failure> + 'static) -> Box<dyn Contender> {
+fn pool(chunk: usize, work: impl Fn(&Pool) -> Result<(), Failure> + 'static) -> Box<dyn Contender> {
     let build = move || Pool::builder().workers(WORKERS).chunk(chunk).build().map_err(refused);
     Box::new(Free { name: OURS, build, work })
 }
 
-fn threads(work: impl Fn(u64) -> Result<(), Failure> + Send + Sync + 'static) -> Box<dyn Contender> {
+fn threads(work: impl Fn() -> Result<(), Failure> + Send + Sync + 'static) -> Box<dyn Contender> {
     let build = || {
         let threads = rayon::ThreadPoolBuilder::new().num_threads(WORKERS).build();
         threads.map_err(|error| Failure::contender(THREADS, error))
     };
-    Box::new(Free {
-        name: THREADS,
-        build,
-        work: move |pool: &rayon::ThreadPool, ops| pool.install(|| work(ops)),
-    })
+    Box::new(Free { name: THREADS, build, work: move |pool: &rayon::ThreadPool| pool.install(&work) })
 }
 
 /// A contender whose workers may run on any core; only the thread that hands out the work is pinned, as in Python's script.
@@ -132,7 +129,7 @@ struct Free<B, W> {
 impl<S, B, W> Contender for Free<B, W>
 where
     B: Fn() -> Result<S, Failure>,
-    W: Fn(&S, u64) -> Result<(), Failure>,
+    W: Fn(&S) -> Result<(), Failure>,
 {
     fn name(&self) -> &str {
         self.name
@@ -141,8 +138,9 @@ where
     fn run(&self, batch: &Batch<'_>) -> Result<Lap, Failure> {
         let state = (self.build)()?;
         pin(batch.seats[0])?;
-        (self.work)(&state, batch.warm_up)?;
-        let span = timed(|| (self.work)(&state, batch.ops))?;
+        let times = |times: u64| (0..times).try_for_each(|_| (self.work)(&state));
+        times(batch.warm_up)?;
+        let span = timed(|| times(batch.ops))?;
         Ok(Span::join(&[span], batch.ops))
     }
 }

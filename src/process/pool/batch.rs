@@ -71,13 +71,14 @@ struct Arrivals {
     wanted: u64,
     sleepers: u32,
     wakers: Vec<Waker>,
-    callback: Option<Callback>,
+    callbacks: Vec<Callback>,
 }
 
 impl Batch {
     /// A batch of `total` tasks.
     pub(super) fn new(total: u64, callback: Option<Callback>) -> Self {
-        let state = Mutex::new(Arrivals { callback, ..Arrivals::default() });
+        let callbacks = Vec::from_iter(callback);
+        let state = Mutex::new(Arrivals { callbacks, ..Arrivals::default() });
         Batch { total, state, arrived: Condvar::new() }
     }
 
@@ -90,14 +91,25 @@ impl Batch {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes outcomes. Returns a callback and its argument, which the caller passes on.
-    pub(super) fn arrive(&self, arrival: Arrival) -> Option<(Callback, Vec<Arrival>)> {
+    /// Adds a callback, unless all outcomes are there: then it and they are returned.
+    pub(super) fn on_complete(&self, callback: Callback) -> Option<(Callback, Vec<Arrival>)> {
+        let mut state = self.lock();
+        if state.count >= self.total {
+            return Some((callback, state.list.clone()));
+        }
+        state.callbacks.push(callback);
+        None
+    }
+
+    /// Notes outcomes. Returns callbacks and their argument, which the caller passes on.
+    pub(super) fn arrive(&self, arrival: Arrival) -> Vec<(Callback, Vec<Arrival>)> {
         let mut state = self.lock();
         state.count += arrival.count;
         state.list.push(arrival);
-        let (mut call, mut wakers) = (None, Vec::new());
+        let (mut calls, mut wakers) = (Vec::new(), Vec::new());
         if state.count >= self.total {
-            call = state.callback.take().map(|callback| (callback, state.list.clone()));
+            let callbacks = std::mem::take(&mut state.callbacks);
+            calls.extend(callbacks.into_iter().map(|callback| (callback, state.list.clone())));
             wakers = std::mem::take(&mut state.wakers);
         }
         let wakes = state.sleepers > 0 && state.count >= state.wanted;
@@ -106,12 +118,12 @@ impl Batch {
             self.arrived.notify_all();
         }
         wakers.into_iter().for_each(Waker::wake);
-        call
+        calls
     }
 
     /// Waits until `wanted` outcomes are there (or the deadline has come), and takes what is there.
-    pub(super) fn take(&self, engine: &Arc<Engine>, wanted: u64) -> Vec<Arrival> {
-        let mut state = self.wait(Some(engine), wanted, None);
+    pub(super) fn take(&self, engine: &Arc<Engine>, wanted: u64, deadline: Option<Instant>) -> Vec<Arrival> {
+        let mut state = self.wait(Some(engine), wanted, deadline);
         state.count = 0;
         std::mem::take(&mut state.list)
     }

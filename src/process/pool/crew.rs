@@ -24,6 +24,8 @@ pub(super) struct Worker {
     /// Tasks that were given to it.
     pub(super) given: u64,
     is_dismissed: bool,
+    /// Its end is no surprise.
+    pub(super) may_leave: bool,
 }
 
 impl Worker {
@@ -44,6 +46,7 @@ impl Worker {
             is_ready: false,
             given: 0,
             is_dismissed: false,
+            may_leave: false,
         }
     }
 
@@ -128,6 +131,7 @@ impl Worker {
     pub(super) fn dismiss(&mut self) {
         if !self.is_dismissed {
             self.is_dismissed = true;
+            self.may_leave = true;
             self.push();
         }
     }

@@ -133,7 +133,7 @@ impl Engine {
 
     /// Notes an outcome.
     fn tell(&self, batch: &Batch, arrival: Arrival) {
-        if let Some((callback, outcomes)) = batch.arrive(arrival) {
+        for (callback, outcomes) in batch.arrive(arrival) {
             self.callbacks.call(callback, outcomes);
         }
     }
@@ -159,8 +159,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes back a batch's tasks that are at no worker yet; tells how many.
-    pub(super) fn cancel(self: &Arc<Self>, batch: &Arc<Batch>) -> u64 {
+    /// Takes back tasks that no worker has begun: a batch's, or all; tells how many.
+    pub(super) fn cancel(self: &Arc<Self>, batch: Option<&Arc<Batch>>) -> u64 {
+        if self.check_mine().is_err() {
+            return 0;
+        }
         let mut state = self.lock();
         let mut effects = Effects::default();
         let count = state.cancel(batch, &mut effects);

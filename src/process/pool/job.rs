@@ -98,15 +98,33 @@ impl<R> Job<R> {
         self.batch.is_complete()
     }
 
+    /// Waits until it has an outcome; in a forked child not at all.
+    pub fn wait(&self) {
+        let _ = self.outcomes(None);
+    }
+
     /// Waits until it has an outcome, at most `timeout`; tells whether it has.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         matches!(self.outcomes(Instant::now().checked_add(timeout)), Ok(Some(_)))
     }
 
-    /// Takes the task back if no worker has it yet; tells whether it was taken back. Its outcome is [`TaskError::Cancelled`] then. Of many
-    /// tasks, those that no worker has are taken back.
+    /// Takes the task back if no worker has begun it; tells whether it was taken back. Its outcome is [`TaskError::Cancelled`] then. Of
+    /// many tasks, those that no worker has are taken back.
     pub fn cancel(&self) -> bool {
-        self.engine.upgrade().is_some_and(|engine| engine.cancel(&self.batch) > 0)
+        self.engine.upgrade().is_some_and(|engine| engine.cancel(Some(&self.batch)) > 0)
+    }
+
+    /// Calls `callback` with the outcome: at once if there is one, else on the pool's thread of callbacks, by what
+    /// [`apply_async_with`](super::Pool::apply_async_with) says.
+    pub fn on_done(&self, callback: impl FnOnce(Result<R, TaskError>) + Send + 'static)
+    where
+        R: 'static,
+    {
+        let (task, decode) = (self.task, self.decode);
+        let callback = Box::new(move |outcomes| callback(decode(task, outcomes)));
+        if let Some((callback, outcomes)) = self.batch.on_complete(callback) {
+            callback(outcomes);
+        }
     }
 
     /// Whether it is done; else `waker` is woken when it is.

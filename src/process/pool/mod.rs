@@ -2,6 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `builder` | how a pool is made |
 //! | `state` | what a pool knows: tasks that wait, workers, who has which |
 //! | `engine` | the state under its lock, and whoever hears the workers |
 //! | `crew` | the workers and their places |
@@ -13,6 +14,7 @@
 //! | `callbacks` | the thread of callbacks |
 
 mod batch;
+mod builder;
 mod callbacks;
 mod crew;
 mod engine;
@@ -28,28 +30,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+pub use builder::PoolBuilder;
 pub use job::Job;
 pub use start::Initialised;
-pub use state::Progress;
+pub use state::{OnDeath, Progress};
 pub use stream::Outcomes;
 
 use batch::{Arrival, Batch, Callback};
 use engine::Engine;
 use job::{decode_all, decode_one};
-use run::{Encode, Kind, Run, unfit};
-use start::{Initialiser, Recipe};
-use state::{Phase, State};
+pub(super) use run::Encode;
+use run::{Kind, Run};
+use state::Phase;
 use stream::Feed;
 
-use super::current::cpu_count;
 use super::error::TaskError;
-use super::registry::index_of;
 use super::task::{Argument, Arguments, Task};
-use crate::participant::{Space, pinning};
-use crate::sync::Event;
-
-/// Tasks of one caller that are under way at once, unless said otherwise.
-const WINDOW: u64 = 1024;
 
 /// Worker processes that run tasks, one after the other.
 ///
@@ -95,156 +91,6 @@ pub trait OneParameter: Task {
 
 impl<P, T: Task<Args = (P,)>> OneParameter for T {
     type Parameter = P;
-}
-
-/// Options of a [`Pool`].
-#[must_use = "options do nothing until `build` is called"]
-pub struct PoolBuilder {
-    workers: Option<usize>,
-    name: String,
-    space: Option<Space>,
-    initialiser: Option<Result<Initialiser, TaskError>>,
-    most_tasks: Option<u64>,
-    window: u64,
-    chunk: usize,
-    finish_on_drop: bool,
-}
-
-impl fmt::Debug for PoolBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolBuilder")
-            .field("workers", &self.workers)
-            .field("window", &self.window)
-            .finish_non_exhaustive()
-    }
-}
-
-impl PoolBuilder {
-    fn new() -> Self {
-        PoolBuilder {
-            workers: None,
-            name: "worker".to_owned(),
-            space: None,
-            initialiser: None,
-            most_tasks: None,
-            window: WINDOW,
-            chunk: 0,
-            finish_on_drop: false,
-        }
-    }
-
-    /// How many workers there are; one for each processor unless said.
-    pub fn workers(mut self, count: usize) -> Self {
-        self.workers = Some(count);
-        self
-    }
-
-    /// What the workers' names begin with.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// Puts the pool's queues into `space`; into the space `default` unless said.
-    pub fn space(mut self, space: &Space) -> Self {
-        self.space = Some(space.clone());
-        self
-    }
-
-    /// Lets every worker run the task `T` first, also those that replace others. If it panics or returns an error, the pool ends
-    /// with [`TaskError::InitialiserFailed`].
-    pub fn initialiser<T: Task<Output: Initialised>>(mut self, args: impl Arguments<T::Args>) -> Self {
-        let entry = T::entry();
-        let mut bytes = Vec::new();
-        let (encoded, pins) = pinning(|| args.encode_all(&mut bytes));
-        let check = |output: &[u8]| match postcard::from_bytes::<T::Output>(output) {
-            Ok(output) => output.complaint().map_or(Ok(()), Err),
-            Err(error) => Err(error.to_string()),
-        };
-        self.initialiser = Some(match encoded {
-            Ok(()) => Ok(Initialiser { task: index_of(entry), args: bytes, check, _pins: pins }),
-            Err(error) => Err(unfit(entry, error.to_string())),
-        });
-        self
-    }
-
-    /// Replaces a worker after so many tasks; at least 1. For tasks that leak.
-    pub fn max_tasks_per_child(mut self, count: u64) -> Self {
-        self.most_tasks = Some(count.max(1));
-        self
-    }
-
-    /// How many tasks may be under way: a caller that submits more waits, an iterator is not drawn further. At least 1; 1024
-    /// unless said.
-    pub fn window(mut self, tasks: u64) -> Self {
-        self.window = tasks.max(1);
-        self
-    }
-
-    /// Sends so many tasks at a time to a worker, in `map` and its kin; as many as are worth the way unless said.
-    pub fn chunk(mut self, tasks: usize) -> Self {
-        self.chunk = tasks.min(u32::MAX as usize);
-        self
-    }
-
-    /// Lets dropping the pool wait until all is done, instead of ending it at once.
-    pub fn finish_on_drop(mut self, yes: bool) -> Self {
-        self.finish_on_drop = yes;
-        self
-    }
-
-    /// Makes the pool and starts its workers.
-    ///
-    /// # Errors
-    ///
-    /// [`TaskError::System`]: no workers, or more than 1024, were asked for; shared memory, a thread or a process could not be had. Initialisers
-    /// run later: their errors are those of the tasks.
-    pub fn build(self) -> Result<Pool, TaskError> {
-        let failed = |error: crate::Error| TaskError::System {
-            action: "make the bell of a pool",
-            reason: error.to_string(),
-        };
-        let workers = self.workers.unwrap_or_else(cpu_count);
-        if !(1..=1024).contains(&workers) {
-            let reason = format!("{workers} workers were asked for: there can be 1 to 1024");
-            return Err(TaskError::System { action: "make a pool", reason });
-        }
-        let initialiser = self.initialiser.transpose()?;
-        let space = self.space.map_or_else(Space::default_space, Ok).map_err(failed)?;
-        let bell = Event::builder().space(&space).anonymous().map_err(failed)?;
-        let recipe = Recipe { name: self.name, space, initialiser };
-        let state = State::new(workers, self.most_tasks);
-        let engine = Arc::new(Engine::new(bell, recipe, self.window, state));
-        let places: Vec<_> = (0..workers as u32).map(|worker| engine.lock().crew.reserve(worker)).collect();
-        let router = Arc::clone(&engine);
-        let thread = std::thread::Builder::new().name("procshare pool".into()).spawn(move || router.route());
-        let mut pool = Pool { engine, router: None, chunk: self.chunk, finish_on_drop: self.finish_on_drop };
-        match thread {
-            Ok(thread) => pool.router = Some(thread),
-            Err(error) => {
-                for place in places {
-                    pool.engine.lock().crew.fill(place, None);
-                }
-                return Err(TaskError::System { action: "start a thread", reason: error.to_string() });
-            }
-        }
-        // All at the same time; if one cannot be started, the drop ends the others.
-        std::thread::scope(|scope| {
-            let starting: Vec<_> = places
-                .iter()
-                .map(|&place| {
-                    scope.spawn({
-                        let engine = &pool.engine;
-                        move || start::now(engine, place)
-                    })
-                })
-                .collect();
-            let died =
-                || Err(TaskError::System { action: "start a worker", reason: "its thread panicked".into() });
-            starting.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| died()))
-        })?;
-        Ok(pool)
-    }
 }
 
 impl Pool {
@@ -420,6 +266,19 @@ impl Pool {
         Feed::new::<T>(&self.engine, self.chunk, input).outcomes()
     }
 
+    /// As [`try_map`](Self::try_map), for tasks of any number of parameters: items are tuples.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_map`](Self::try_map).
+    pub fn try_starmap<T: Task>(
+        &self,
+        items: impl IntoIterator<Item = impl Arguments<T::Args>>,
+    ) -> Result<Vec<Result<T::Output, TaskError>>, TaskError> {
+        let input = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode_all(to));
+        Feed::new::<T>(&self.engine, self.chunk, input).outcomes()
+    }
+
     /// As [`map`](Self::map), for tasks of any number of parameters: items are tuples.
     ///
     /// # Errors
@@ -438,7 +297,7 @@ impl Pool {
     pub fn imap<'a, T: OneParameter>(
         &'a self,
         items: impl IntoIterator<Item = impl Argument<T::Parameter>> + 'a,
-    ) -> impl Iterator<Item = Result<T::Output, TaskError>> + 'a {
+    ) -> Outcomes<impl Iterator<Item: Encode> + 'a, T::Output> {
         let input = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode(to));
         Outcomes::new(Feed::new::<T>(&self.engine, self.chunk, input), true)
     }
@@ -447,7 +306,7 @@ impl Pool {
     pub fn imap_unordered<'a, T: OneParameter>(
         &'a self,
         items: impl IntoIterator<Item = impl Argument<T::Parameter>> + 'a,
-    ) -> impl Iterator<Item = Result<T::Output, TaskError>> + 'a {
+    ) -> Outcomes<impl Iterator<Item: Encode> + 'a, T::Output> {
         let input = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode(to));
         Outcomes::new(Feed::new::<T>(&self.engine, self.chunk, input), false)
     }
@@ -460,6 +319,11 @@ impl Pool {
     /// The process ids of the workers that run now.
     pub fn workers(&self) -> Vec<u32> {
         self.engine.lock().crew.pids()
+    }
+
+    /// Takes back all tasks that no worker has begun: their outcome is [`TaskError::Cancelled`]. Tells how many.
+    pub fn cancel_all(&self) -> u64 {
+        self.engine.cancel(None)
     }
 
     /// Takes no more tasks; what was submitted is done, then the workers end. Closing again does nothing.

@@ -11,7 +11,7 @@ use crate::process::registry::index_of;
 use crate::process::task::Entry;
 
 /// Appends arguments.
-pub(super) trait Encode: FnOnce(&mut Vec<u8>) -> postcard::Result<()> {}
+pub trait Encode: FnOnce(&mut Vec<u8>) -> postcard::Result<()> {}
 
 impl<F: FnOnce(&mut Vec<u8>) -> postcard::Result<()>> Encode for F {}
 

@@ -26,6 +26,17 @@ pub(super) enum Phase {
     Ending(TaskError),
 }
 
+/// What the unexpected end of a worker does; see [`PoolBuilder::on_death`](super::PoolBuilder::on_death).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum OnDeath {
+    /// The task that it ran gets [`TaskError::Died`]; the worker is replaced.
+    #[default]
+    FailTask,
+    /// So does that task; all others get [`TaskError::Broken`], and the pool ends.
+    BreakAll,
+}
+
 /// Counts of a pool; from [`Pool::progress`](super::Pool::progress).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -62,6 +73,7 @@ pub(super) struct State {
     task_ns: HashMap<u32, u64>,
     false_starts: u32,
     most_tasks: Option<u64>,
+    on_death: OnDeath,
     progress: Progress,
     pub(super) roles: Roles,
 }
@@ -86,7 +98,7 @@ pub(super) struct Effects {
 }
 
 impl State {
-    pub(super) fn new(workers: usize, most_tasks: Option<u64>) -> Self {
+    pub(super) fn new(workers: usize, most_tasks: Option<u64>, on_death: OnDeath) -> Self {
         State {
             phase: Phase::Open,
             waiting: VecDeque::new(),
@@ -95,6 +107,7 @@ impl State {
             task_ns: HashMap::new(),
             false_starts: 0,
             most_tasks,
+            on_death,
             progress: Progress::default(),
             roles: Roles::default(),
         }
@@ -116,17 +129,23 @@ impl State {
         }
     }
 
-    /// Takes back a batch's tasks that are at no worker yet; tells how many.
-    pub(super) fn cancel(&mut self, batch: &Arc<Batch>, effects: &mut Effects) -> u64 {
-        let is_its = |run: &Run| Arc::ptr_eq(&run.kind.batch, batch);
-        if !self.waiting.iter().any(is_its) {
-            return 0;
+    /// Takes back tasks that no worker has begun: a batch's, or all; tells how many.
+    pub(super) fn cancel(&mut self, batch: Option<&Arc<Batch>>, effects: &mut Effects) -> u64 {
+        let is_meant = |of: &Arc<Batch>| batch.is_none_or(|batch| Arc::ptr_eq(of, batch));
+        let mut cancelled = Vec::new();
+        if self.waiting.iter().any(|run| is_meant(&run.kind.batch)) {
+            let all = std::mem::take(&mut self.waiting);
+            let (taken, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|run| is_meant(&run.kind.batch));
+            (cancelled, self.waiting) = (taken, kept.into());
         }
-        let all = std::mem::take(&mut self.waiting);
-        let (cancelled, kept): (Vec<_>, _) = all.into_iter().partition(is_its);
-        self.waiting = kept.into();
+        for worker in self.crew.working() {
+            if worker.chunks.back().is_some_and(|chunk| is_meant(&chunk.kind.batch)) {
+                cancelled.extend(worker.take_back().map(Chunk::rest));
+            }
+        }
         let count = cancelled.iter().map(Run::len).sum();
         cancelled.into_iter().for_each(|run| self.fail(run, TaskError::Cancelled, effects));
+        self.pump(effects);
         count
     }
 
@@ -351,6 +370,7 @@ impl State {
         };
         // Nothing runs in it any more if this one ended the worker.
         chunk.is_begun &= news != News::Panicked;
+        let leaves = news == News::Panicked;
         let (first, batch) = (chunk.pass(1), Arc::clone(&chunk.kind.batch));
         let task = chunk.kind.entry.name();
         let error = match news {
@@ -359,6 +379,9 @@ impl State {
             _ => TaskError::Panicked { task, message: text },
         };
         self.arrive(&batch, Arrival::failed(first, 1, error), false, effects);
+        if let Some(worker) = self.crew.find(post) {
+            worker.may_leave |= leaves;
+        }
         Ok(())
     }
 
@@ -373,15 +396,18 @@ impl State {
     /// Settles what a dead worker had, all of whose words were heard: what it ran has no outcome, and gets an error; what it did
     /// not begin goes to others.
     pub(super) fn settle(&mut self, mut worker: Worker, exit: Exit, effects: &mut Effects) {
+        let pid = worker.process.pid();
+        let mut is_unexpected = !worker.may_leave;
         if let Some(chunk) = worker.chunks.front_mut()
             && chunk.is_begun
             && chunk.left() > 0
         {
+            is_unexpected = true;
             let task = chunk.kind.entry.name();
             // Where a panic ends the process, it has left a word before.
             let error = match worker.process.try_join() {
                 Err(TaskError::Panicked { message, .. }) => TaskError::Panicked { task, message },
-                _ => TaskError::Died { task, pid: worker.process.pid(), exit },
+                _ => TaskError::Died { task, pid, exit },
             };
             let (first, batch) = (chunk.pass(1), Arc::clone(&chunk.kind.batch));
             self.arrive(&batch, Arrival::failed(first, 1, error), false, effects);
@@ -394,6 +420,9 @@ impl State {
         }
         self.progress.replaced += 1;
         effects.freed = true;
+        if is_unexpected && self.on_death == OnDeath::BreakAll {
+            self.end_all(TaskError::Broken { pid, exit }, effects);
+        }
     }
 
     /// Whether workers end before they are ready, again and again.

@@ -25,7 +25,26 @@ const SLOW: Duration = Duration::from_micros(500);
 /// The outcomes of tasks, as an iterator that draws its input as it goes: never more than the pool's window ahead.
 ///
 /// From [`Pool::imap`](super::Pool::imap) and [`Pool::imap_unordered`](super::Pool::imap_unordered). An error is the outcome of its task
-/// only: the iteration goes on. Dropping it takes back the tasks that no worker has yet.
+/// only: the iteration goes on. Dropping it takes back the tasks that no worker has begun.
+///
+/// ```
+/// use procshare::process::{Pool, TaskError};
+/// use std::time::Duration;
+/// # #[procshare::task] fn double(n: u64) -> u64 { 2 * n }
+///
+/// # if procshare::backend() == "heap" { return Ok(()) } // which shares nothing with other processes
+/// let pool = Pool::builder().workers(1).build()?;
+/// let mut doubles = pool.imap::<double>(1u64..); // never drawn further than the window
+/// assert_eq!(doubles.next().unwrap()?, 2);
+/// let second = loop {
+///     match doubles.next_timeout(Duration::from_millis(50)).unwrap() {
+///         Err(TaskError::TimedOut) => continue, // it is still to come
+///         outcome => break outcome?,
+///     }
+/// };
+/// assert_eq!(second, 4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Outcomes<I, R> {
     feed: Feed<I>,
     /// What is being handed out.
@@ -113,9 +132,9 @@ impl<I: Iterator<Item: Encode>> Feed<I> {
         (run, false)
     }
 
-    /// Waits until `wanted` outcomes have arrived, and takes those that have.
-    fn arrivals(&mut self, wanted: u64) -> Vec<Arrival> {
-        let arrived = self.kind.batch.take(&self.engine, wanted);
+    /// Waits until `wanted` outcomes have arrived, or the deadline has come, and takes those that have.
+    fn arrivals(&mut self, wanted: u64, deadline: Option<Instant>) -> Vec<Arrival> {
+        let arrived = self.kind.batch.take(&self.engine, wanted, deadline);
         self.arrived += arrived.iter().map(Arrival::count).sum::<u64>();
         arrived
     }
@@ -133,7 +152,7 @@ impl<I: Iterator<Item: Encode>> Feed<I> {
                 return Ok(());
             }
             let wanted = if self.input.is_some() { pending.div_ceil(2) } else { pending };
-            self.arrivals(wanted).into_iter().for_each(&mut take);
+            self.arrivals(wanted, None).into_iter().for_each(&mut take);
         }
     }
 
@@ -197,10 +216,17 @@ impl<I, R> Outcomes<I, R> {
     }
 }
 
-impl<I: Iterator<Item: Encode>, R: DeserializeOwned> Iterator for Outcomes<I, R> {
-    type Item = Result<R, TaskError>;
+impl<I: Iterator<Item: Encode>, R: DeserializeOwned> Outcomes<I, R> {
+    /// As `next`, waiting at most `timeout` for the outcome; drawing the input takes what time it takes.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError::TimedOut`]: it is still to come, so ask again. All others are outcomes.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Option<Result<R, TaskError>> {
+        self.next_until(Instant::now().checked_add(timeout))
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
+    fn next_until(&mut self, deadline: Option<Instant>) -> Option<Result<R, TaskError>> {
         let name = self.feed.entry().name();
         loop {
             if let Some(outcome) = self.now.as_mut().and_then(Arrival::next) {
@@ -220,16 +246,27 @@ impl<I: Iterator<Item: Encode>, R: DeserializeOwned> Iterator for Outcomes<I, R>
             if self.feed.arrived == self.feed.submitted {
                 return None;
             }
-            let arrived = self.feed.arrivals(1);
+            let arrived = self.feed.arrivals(1, deadline);
+            if arrived.is_empty() {
+                return Some(Err(TaskError::TimedOut));
+            }
             self.early.extend(arrived.into_iter().map(|arrival| (arrival.first(), arrival)));
         }
+    }
+}
+
+impl<I: Iterator<Item: Encode>, R: DeserializeOwned> Iterator for Outcomes<I, R> {
+    type Item = Result<R, TaskError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_until(None)
     }
 }
 
 impl<I> Drop for Feed<I> {
     fn drop(&mut self) {
         if self.arrived < self.submitted {
-            self.engine.cancel(&self.kind.batch);
+            self.engine.cancel(Some(&self.kind.batch));
         }
     }
 }
