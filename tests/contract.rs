@@ -225,6 +225,60 @@ const QUEUE_BATCHES: &[Claim] = &[
     ),
 ];
 
+const POOL: &[Claim] = &[
+    (
+        "whatever ends a worker costs the one task that it ran; finished ones keep their outcomes",
+        "process/pool_deaths",
+        &["every_way_to_end_costs_exactly_that_task", "under_random_kills_each_task_has_one_outcome"],
+    ),
+    (
+        "also in the middle of a chunk",
+        "process/pool_async",
+        &["finished_tasks_of_a_chunk_keep_their_outcomes"],
+    ),
+    (
+        "or ends the pool, if that is wanted",
+        "process/pool_async",
+        &["a_pool_that_shall_break_breaks_with_its_first_death_only"],
+    ),
+    (
+        "the pool heals, but not for ever in vain",
+        "process/pool_deaths",
+        &["an_idle_worker_is_replaced_too", "a_failing_initialiser_ends_the_pool_with_its_reason"],
+    ),
+    ("a bounded window", "process/pool_async", &["a_slow_first_task_lets_no_iterator_run_ahead"]),
+    (
+        "map and its kin, at once, as a job, as an iterator",
+        "process/pool",
+        &["map_and_its_kin_keep_the_order", "input_is_drawn_no_further_than_the_window"],
+    ),
+    ("callbacks, whatever they do", "process/pool", &["callbacks_are_called_whatever_they_do"]),
+    (
+        "initialiser, max tasks per child",
+        "process/pool",
+        &["workers_are_initialised_and_replaced_after_their_quota"],
+    ),
+    (
+        "close, terminate, cancel",
+        "process/pool",
+        &[
+            "what_was_submitted_before_the_close_is_done_and_nothing_after",
+            "termination_ends_all_tasks_with_an_error_and_leaves_no_process",
+            "what_no_worker_has_can_be_taken_back",
+        ],
+    ),
+    (
+        "jobs are waited for: the first, the first error, all, as they come, as futures",
+        "process/executor",
+        &[
+            "jobs_come_as_they_are_done",
+            "one_or_all_are_waited_for",
+            "the_first_error_ends_the_wait",
+            "jobs_are_futures",
+        ],
+    ),
+];
+
 const CONTRACT: &[(&str, &[Claim])] = &[
     ("Lock", LOCK),
     ("RLock", RLOCK),
@@ -237,6 +291,7 @@ const CONTRACT: &[(&str, &[Claim])] = &[
     ("Array", ARRAY),
     ("Latch, Once", LATCH_AND_ONCE),
     ("Queue, batches in place", QUEUE_BATCHES),
+    ("Pool, Executor", POOL),
 ];
 
 /// Whether the file has this test, and the test command runs it.

@@ -54,11 +54,21 @@ pub(super) enum News {
 }
 
 impl News {
+    #[inline]
     fn of(byte: u8) -> Option<News> {
         use News::*;
-        [Ready, NotReady, Room, Began, Returned, Panicked, UnfitOutput, UnfitArguments, Done]
-            .into_iter()
-            .find(|news| *news as u8 == byte)
+        Some(match byte {
+            1 => Ready,
+            2 => NotReady,
+            3 => Room,
+            4 => Began,
+            5 => Returned,
+            6 => Panicked,
+            7 => UnfitOutput,
+            8 => UnfitArguments,
+            9 => Done,
+            _ => return None,
+        })
     }
 }
 
@@ -217,6 +227,10 @@ mod tests {
         for len in 0..HEAD + 8 {
             assert_eq!(at(&stream[..len], 0), Ok(None), "{len} bytes");
         }
+        for byte in 0..=255 {
+            assert!(News::of(byte).is_none_or(|news| news as u8 == byte));
+        }
+        assert!(News::of(News::Ready as u8).is_some() && News::of(News::Done as u8 + 1).is_none());
         assert_eq!(at(&[99; 40], 0), Err(Nonsense));
         assert_eq!(at(&[0; 40], 0), Err(Nonsense));
     }
