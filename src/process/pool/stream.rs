@@ -19,7 +19,7 @@ const PIECE_FIRST: u64 = 16;
 const PIECE_MOST: u64 = 1024;
 /// Bytes of arguments that are drawn ahead where all outcomes are kept anyway.
 const AHEAD_BYTES: u64 = 1 << 20;
-/// An input that takes so long for one piece is slow: what was drawn is sent, and the router hears the workers meanwhile.
+/// An input that takes so long for one piece is slow: what was drawn is sent.
 const SLOW: Duration = Duration::from_micros(500);
 
 /// The outcomes of tasks, as an iterator that draws its input as it goes: never more than the pool's window ahead.
@@ -100,7 +100,8 @@ impl<I: Iterator<Item: Encode>> Feed<I> {
             let (run, is_slow) = self.draw(room.min(piece));
             self.bytes += run.bytes() as u64;
             if run.len() > 0 {
-                self.engine.submit(run, waits && !is_slow)?;
+                // Nobody hears the workers while the input is drawn, but the router.
+                self.engine.submit(run, waits && self.input.is_none())?;
             }
             piece = if is_slow { PIECE_FIRST } else { (4 * piece).min(PIECE_MOST) };
         }
