@@ -18,10 +18,10 @@ use crate::failure::{Failure, same};
 use crate::machine::pin;
 use crate::processes::{StartLine, join_all, worker};
 use crate::python::python;
-use crate::row::{Placement, Row};
+use crate::row::{OURS, Placement, Row};
 use crate::stopwatch::{Lap, Span, timed};
 
-/// The server's own socket, with no other transport.
+/// Through the socket alone, where the library would choose rings.
 const SOCKET: &str = "procshare socket";
 const REDIS: &str = "Redis";
 /// Keys of the dict.
@@ -86,7 +86,8 @@ pub fn rows() -> Vec<Row> {
 
 fn one_by_one(id: &str, title: &str, placement: Placement) -> Row {
     Row::new(id, title, placement)
-        .with(asked::<servers::Ours>(SOCKET))
+        .with(asked::<servers::Ours<true>>(OURS))
+        .with(asked::<servers::Ours<false>>(SOCKET))
         .with(asked::<servers::Redis>(REDIS))
         .with(python("manager-get"))
 }
@@ -94,7 +95,8 @@ fn one_by_one(id: &str, title: &str, placement: Placement) -> Row {
 fn many_at_once(id: &str, cores: &str, placement: Placement, at_most: f64) -> Row {
     let title = format!("Manager: get from a dict, {PIPELINED} pipelined, {cores}");
     Row::new(id, title, placement)
-        .with(piped::<servers::Ours>(SOCKET))
+        .with(piped::<servers::Ours<true>>(OURS))
+        .with(piped::<servers::Ours<false>>(SOCKET))
         .with(piped::<servers::Redis>(REDIS))
         .goal(at_most, REDIS)
         .goal_of(SOCKET, at_most, REDIS)

@@ -6,7 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use procshare::manager::{Address, Dict, Manager};
+use procshare::manager::{Address, Dict, Manager, Transport};
 use redis::Commands;
 
 use super::place::Place;
@@ -33,8 +33,10 @@ fn forked(
     Ok(child)
 }
 
-/// procshare's manager.
-pub(super) struct Ours(#[expect(dead_code, reason = "kept until the batch is over")] processes::Child<()>);
+/// procshare's manager; its clients call through what the library chooses, or through the socket.
+pub(super) struct Ours<const CHOSEN: bool>(
+    #[expect(dead_code, reason = "kept until the batch is over")] processes::Child<()>,
+);
 
 /// A connection, and the dict's proxy.
 pub(super) struct OurClient {
@@ -43,14 +45,15 @@ pub(super) struct OurClient {
 }
 
 impl OurClient {
-    fn new(place: &Place) -> Result<Self, Failure> {
-        let manager = Manager::connect(&Address::Unix(place.socket())).map_err(refused)?;
+    fn new(place: &Place, transport: Transport) -> Result<Self, Failure> {
+        let connector = Manager::builder().transport(transport);
+        let manager = connector.connect(&Address::Unix(place.socket())).map_err(refused)?;
         let dict = Dict::open_or_create(&manager, "dict").map_err(refused)?;
         Ok(OurClient { manager, dict })
     }
 }
 
-impl Server for Ours {
+impl<const CHOSEN: bool> Server for Ours<CHOSEN> {
     type Client = OurClient;
 
     fn start(place: &Place) -> Result<Self, Failure> {
@@ -60,14 +63,14 @@ impl Server for Ours {
             ready()?;
             server.run().map_err(refused)
         })?;
-        let client = OurClient::new(place)?;
+        let client = Self::client(place)?;
         let pairs: Vec<_> = (0..KEYS).map(|number| (key(number).to_owned(), value(number))).collect();
         client.dict.extend(&pairs).map_err(refused)?;
         Ok(Ours(child))
     }
 
     fn client(place: &Place) -> Result<OurClient, Failure> {
-        OurClient::new(place)
+        OurClient::new(place, if CHOSEN { Transport::Auto } else { Transport::Socket })
     }
 
     #[inline]
@@ -76,7 +79,7 @@ impl Server for Ours {
     }
 }
 
-impl Pipelined for Ours {
+impl<const CHOSEN: bool> Pipelined for Ours<CHOSEN> {
     fn get_many(client: &mut OurClient, numbers: Range<u64>) -> Result<Vec<u64>, Failure> {
         let calls = numbers.map(|number| client.dict.calls().get(key(number))).collect::<Result<_, _>>();
         let found = client.manager.batch(calls.map_err(refused)?).map_err(refused)?;
