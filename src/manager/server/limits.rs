@@ -28,12 +28,16 @@ pub struct Limits {
     pub idle: Option<Duration>,
     /// Calls of one client that wait at once.
     pub waiting: usize,
-    /// Bytes of all stored values, with 128 for each.
+    /// Bytes of all stored values, with 128 for each, and for what else a client can make many of: 512 for an object, 128 for
+    /// a reference or a ticket.
     pub memory: usize,
     /// Objects.
     pub objects: usize,
     /// Bytes of each of the two rings that a client on this machine gets: a power of two from 4,096 to 67,108,864; 0: all use the socket.
     pub ring: usize,
+    /// Elements that one call, or all calls of a transaction, may touch: everybody else waits meanwhile. Sorting touches
+    /// each element as often as the length has binary digits; what changes in the middle of a list moves what is behind it.
+    pub work: u64,
     /// How long what a client holds is kept after its TCP connection was cut: its guards report the loss before others get it.
     pub lost: Duration,
 }
@@ -52,6 +56,7 @@ impl Default for Limits {
             memory: 1 << 30,
             objects: 1 << 20,
             ring: 64 << 10,
+            work: 1 << 24,
             lost: Duration::from_secs(1),
         }
     }

@@ -172,6 +172,7 @@ impl ServerBuilder {
             result: self.limits.frame + SLACK,
             waiters: self.limits.waiting,
             objects: self.limits.objects,
+            work: self.limits.work,
         };
         let server = nonce::<8>().map(u64::from_be_bytes).map_err(failed)?;
         let store = Store::new(bounds, self.types);

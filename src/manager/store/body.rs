@@ -57,7 +57,7 @@ impl Body {
             "dict" | "namespace" => {
                 let mut dict = Dict::new(kind == "namespace");
                 if arguments.left() > 0 {
-                    dict.call(world, "extend", arguments)?;
+                    dict.fill(world, arguments)?;
                 }
                 Body::Dict(dict)
             }
@@ -105,114 +105,78 @@ impl Body {
         if is_lock { Ok(token) } else { Err(Fault::new(Fault::WRONG_KIND, "a condition is over a lock")) }
     }
 
-    /// Calls a method; `None` if the call waits.
-    pub(crate) fn call(
-        &mut self,
-        world: &mut World,
-        who: Caller,
-        method: &str,
-        arguments: &mut Arguments<'_>,
-    ) -> Result<Option<Out>, Fault> {
+    /// What it is, whatever that is.
+    pub(crate) fn inner(&self) -> &dyn Behaviour {
         match self {
-            Body::Dict(dict) => dict.call(world, method, arguments).map(Some),
-            Body::List(list) => list.call(world, method, arguments).map(Some),
-            Body::Lock(lock) => lock.call(world, who, method, arguments),
-            Body::Condition(condition) => condition.call(world, who, method, arguments),
-            Body::Semaphore(semaphore) => semaphore.call(world, who, method, arguments),
-            Body::Event(event) => event.call(world, who, method, arguments),
-            Body::Barrier(barrier) => barrier.call(world, who, method, arguments),
-            Body::Queue(queue) => queue.call(world, who, method, arguments),
-            Body::Own(own) => own.call(method, arguments).map(Some),
+            Body::Dict(dict) => dict,
+            Body::List(list) => list,
+            Body::Lock(lock) => lock,
+            Body::Condition(condition) => condition,
+            Body::Semaphore(semaphore) => semaphore,
+            Body::Event(event) => event,
+            Body::Barrier(barrier) => barrier,
+            Body::Queue(queue) => queue,
+            Body::Own(own) => own,
         }
     }
 
-    /// A parked call's timeout has passed.
-    pub(crate) fn expire(&mut self, world: &mut World, waiter: WaiterId, object: u64) {
+    /// The same, to be changed.
+    pub(crate) fn inner_mut(&mut self) -> &mut dyn Behaviour {
         match self {
-            Body::Condition(condition) => return condition.expire(world, waiter),
-            Body::Event(event) => return event.expire(world, waiter),
-            Body::Barrier(barrier) => return barrier.expire(world),
-            _ => self.forsake(world, waiter, object, "timed-out"),
+            Body::Dict(dict) => dict,
+            Body::List(list) => list,
+            Body::Lock(lock) => lock,
+            Body::Condition(condition) => condition,
+            Body::Semaphore(semaphore) => semaphore,
+            Body::Event(event) => event,
+            Body::Barrier(barrier) => barrier,
+            Body::Queue(queue) => queue,
+            Body::Own(own) => own,
         }
+    }
+}
+
+/// A call, as an object sees it.
+pub(crate) struct Call<'w, 'a> {
+    pub(crate) world: &'w mut World,
+    pub(crate) who: Caller,
+    pub(crate) method: &'a str,
+    pub(crate) arguments: Arguments<'a>,
+}
+
+/// What objects do.
+pub(crate) trait Behaviour {
+    /// Does a call in one step; `None` if it waits.
+    fn call(&mut self, call: &mut Call<'_, '_>) -> Result<Option<Out>, Fault>;
+
+    /// A parked call's timeout has passed.
+    fn expire(&mut self, world: &mut World, waiter: WaiterId, object: u64) {
+        self.forsake(world, waiter, object, "timed-out");
         world.finish(waiter, Err(Fault::timed_out()));
     }
 
     /// A parked call is not wanted any more; the world has forgotten it, or will.
-    pub(crate) fn forsake(&mut self, world: &mut World, waiter: WaiterId, object: u64, why: &'static str) {
-        match self {
-            Body::Lock(lock) => lock.forsake(waiter),
-            Body::Condition(condition) => condition.forsake(waiter),
-            Body::Semaphore(semaphore) => semaphore.forsake(world, waiter, object),
-            Body::Event(event) => event.forsake(waiter),
-            Body::Barrier(barrier) => barrier.forsake(world, waiter, why),
-            Body::Queue(queue) => queue.forsake(world, waiter, object),
-            Body::Dict(_) | Body::List(_) | Body::Own(_) => {}
-        }
-    }
+    fn forsake(&mut self, _world: &mut World, _waiter: WaiterId, _object: u64, _why: &'static str) {}
 
     /// A client is no longer there: what it held comes back.
-    pub(crate) fn leave(&mut self, world: &mut World, client: ClientId, object: u64, why: Departure) {
-        match self {
-            Body::Lock(lock) => lock.leave(world, client, why),
-            Body::Semaphore(semaphore) => semaphore.leave(world, client, object),
-            Body::Barrier(barrier) => barrier.leave(world, client),
-            Body::Queue(queue) => queue.leave(world, client, object),
-            Body::Dict(_) | Body::List(_) | Body::Own(_) | Body::Event(_) | Body::Condition(_) => {}
-        }
-    }
+    fn leave(&mut self, _world: &mut World, _client: ClientId, _object: u64, _why: Departure) {}
 
     /// A number that differs whenever the object does; `None` for objects that take no part in transactions.
-    pub(crate) fn version(&self) -> Option<u64> {
-        match self {
-            Body::Dict(dict) => Some(dict.version()),
-            Body::List(list) => Some(list.version()),
-            _ => None,
-        }
+    fn version(&self) -> Option<u64> {
+        None
     }
 
     /// How many elements it has, for display.
-    pub(crate) fn len(&self) -> Option<usize> {
-        match self {
-            Body::Dict(dict) => Some(dict.len()),
-            Body::List(list) => Some(list.len()),
-            Body::Queue(queue) => Some(queue.len()),
-            _ => None,
-        }
+    fn len(&self) -> Option<usize> {
+        None
     }
 
     /// Says what there is to know of it.
-    pub(crate) fn describe(&self, about: &mut About) {
-        match self {
-            Body::Dict(dict) => dict.describe(about),
-            Body::List(list) => list.describe(about),
-            Body::Lock(lock) => lock.describe(about),
-            Body::Condition(condition) => condition.describe(about),
-            Body::Semaphore(semaphore) => semaphore.describe(about),
-            Body::Event(event) => event.describe(about),
-            Body::Barrier(barrier) => barrier.describe(about),
-            Body::Queue(queue) => queue.describe(about),
-            // Only its program knows it.
-            Body::Own(_) => {}
-        }
-    }
+    fn describe(&self, _about: &mut About) {}
 
     /// Begins to write down how to undo what comes.
-    pub(crate) fn begin(&mut self) {
-        match self {
-            Body::Dict(dict) => dict.begin(),
-            Body::List(list) => list.begin(),
-            _ => {}
-        }
-    }
+    fn begin(&mut self) {}
 
     /// Ends that, and undoes it if it shall not stay.
-    pub(crate) fn settle(&mut self, stays: bool) {
-        match (self, stays) {
-            (Body::Dict(dict), true) => dict.commit(),
-            (Body::Dict(dict), false) => dict.roll_back(),
-            (Body::List(list), true) => list.commit(),
-            (Body::List(list), false) => list.roll_back(),
-            _ => {}
-        }
-    }
+    fn settle(&mut self, _stays: bool) {}
 }

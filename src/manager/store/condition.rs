@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::arguments::Arguments;
-use super::body::Body;
+use super::body::{Behaviour, Body, Call};
 use super::datum::{Out, Token};
 use super::describe::About;
 use super::fault::Fault;
@@ -26,48 +25,6 @@ pub(crate) struct Condition {
 impl Condition {
     pub(crate) fn new(lock: Token) -> Self {
         Condition { lock, sleepers: VecDeque::new() }
-    }
-
-    pub(crate) fn describe(&self, about: &mut About) {
-        about.fact("lock", self.lock.object());
-    }
-
-    pub(crate) fn call(
-        &mut self,
-        world: &mut World,
-        who: Caller,
-        method: &str,
-        arguments: &mut Arguments<'_>,
-    ) -> Result<Option<Out>, Fault> {
-        match method {
-            "wait" => {
-                let (actor, timeout) = (arguments.uint()?, arguments.timeout()?);
-                arguments.end()?;
-                // Parked first: if that is refused, the lock is still held.
-                self.with_lock(world, |lock, _| self.must_hold(lock, who, actor))??;
-                let waiter = world.park(who, timeout)?;
-                let count = self.with_lock(world, |lock, world| lock.let_go(world, who.client, actor))??;
-                self.sleepers.push_back(Sleeper { waiter, client: who.client, actor, count });
-                Ok(None)
-            }
-            "notify" => {
-                let (actor, most) = (arguments.uint()?, arguments.optional_uint()?);
-                arguments.end()?;
-                self.with_lock(world, |lock, _| self.must_hold(lock, who, actor))??;
-                let most = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
-                let woken: Vec<Sleeper> = self.sleepers.drain(..most.min(self.sleepers.len())).collect();
-                let count = woken.len() as u64;
-                woken.into_iter().for_each(|sleeper| self.wake(world, sleeper, true));
-                Ok(Some(Out::with(|out| pack::uint(out, count))))
-            }
-            "lock" => {
-                let mut out = Out::with(|out| pack::reference(out, self.lock.object()));
-                out.references.push(self.lock.clone());
-                Ok(Some(out))
-            }
-            "waiting" => Ok(Some(Out::with(|out| pack::uint(out, self.sleepers.len() as u64)))),
-            _ => Err(Fault::bad_call(format!("a condition has no method '{method}'"))),
-        }
     }
 
     fn must_hold(&self, lock: &Lock, who: Caller, actor: Actor) -> Result<(), Fault> {
@@ -98,9 +55,45 @@ impl Condition {
             world.finish(waiter, Err(fault));
         }
     }
+}
+
+impl Behaviour for Condition {
+    fn call(&mut self, call: &mut Call<'_, '_>) -> Result<Option<Out>, Fault> {
+        let Call { world, who, method, arguments } = call;
+        let who = *who;
+        match *method {
+            "wait" => {
+                let (actor, timeout) = (arguments.uint()?, arguments.timeout()?);
+                arguments.end()?;
+                // Parked first: if that is refused, the lock is still held.
+                self.with_lock(world, |lock, _| self.must_hold(lock, who, actor))??;
+                let waiter = world.park_anyway(who, timeout)?;
+                let count = self.with_lock(world, |lock, world| lock.let_go(world, who.client, actor))??;
+                self.sleepers.push_back(Sleeper { waiter, client: who.client, actor, count });
+                Ok(None)
+            }
+            "notify" => {
+                let (actor, most) = (arguments.uint()?, arguments.optional_uint()?);
+                arguments.end()?;
+                self.with_lock(world, |lock, _| self.must_hold(lock, who, actor))??;
+                let most = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+                let woken: Vec<Sleeper> = self.sleepers.drain(..most.min(self.sleepers.len())).collect();
+                let count = woken.len() as u64;
+                woken.into_iter().for_each(|sleeper| self.wake(world, sleeper, true));
+                Ok(Some(Out::with(|out| pack::uint(out, count))))
+            }
+            "lock" => {
+                let mut out = Out::with(|out| pack::reference(out, self.lock.object()));
+                out.references.push(self.lock.clone());
+                Ok(Some(out))
+            }
+            "waiting" => Ok(Some(Out::with(|out| pack::uint(out, self.sleepers.len() as u64)))),
+            _ => Err(Fault::bad_call(format!("a condition has no method '{method}'"))),
+        }
+    }
 
     /// A sleeper's timeout passed: it leaves with the lock, as if notified, and is told.
-    pub(crate) fn expire(&mut self, world: &mut World, waiter: WaiterId) {
+    fn expire(&mut self, world: &mut World, waiter: WaiterId, _object: u64) {
         if let Some(at) = self.sleepers.iter().position(|sleeper| sleeper.waiter == waiter)
             && let Some(sleeper) = self.sleepers.remove(at)
         {
@@ -108,7 +101,11 @@ impl Condition {
         }
     }
 
-    pub(crate) fn forsake(&mut self, waiter: WaiterId) {
+    fn forsake(&mut self, _world: &mut World, waiter: WaiterId, _object: u64, _why: &'static str) {
         self.sleepers.retain(|sleeper| sleeper.waiter != waiter);
+    }
+
+    fn describe(&self, about: &mut About) {
+        about.fact("lock", self.lock.object());
     }
 }

@@ -59,7 +59,7 @@ impl Graveyard {
     }
 }
 
-/// How many bytes are stored, and how many may be.
+/// How many bytes are stored, and how many may be: of values, and of what else clients can make many of.
 #[derive(Clone)]
 pub(crate) struct Meter {
     used: Arc<AtomicUsize>,
@@ -83,6 +83,25 @@ impl Meter {
     pub(crate) fn most(&self) -> usize {
         self.most
     }
+
+    /// Counts so many bytes, until the charge is dropped.
+    pub(crate) fn charge(&self, bytes: usize) -> Charge {
+        // Relaxed: one thread stores; others only look at the figure.
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        Charge { meter: self.clone(), bytes }
+    }
+}
+
+/// Bytes that are counted as long as this lives.
+pub(crate) struct Charge {
+    meter: Meter,
+    bytes: usize,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.meter.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// What a value costs beside its bytes: its allocation, and its place in a map or list.
@@ -95,14 +114,12 @@ pub(crate) struct Datum(Arc<Stored>);
 struct Stored {
     bytes: Box<[u8]>,
     references: Box<[Token]>,
-    meter: Meter,
+    _charge: Charge,
 }
 
 impl Datum {
-    pub(crate) fn new(bytes: &[u8], references: Vec<Token>, meter: &Meter) -> Self {
-        // Relaxed: one thread stores; others only look at the figure.
-        meter.used.fetch_add(bytes.len() + OVERHEAD, Ordering::Relaxed);
-        Datum(Arc::new(Stored { bytes: bytes.into(), references: references.into(), meter: meter.clone() }))
+    pub(crate) fn new(bytes: &[u8], references: Vec<Token>, charge: Charge) -> Self {
+        Datum(Arc::new(Stored { bytes: bytes.into(), references: references.into(), _charge: charge }))
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -111,12 +128,6 @@ impl Datum {
 
     pub(crate) fn references(&self) -> &[Token] {
         &self.0.references
-    }
-}
-
-impl Drop for Stored {
-    fn drop(&mut self) {
-        self.meter.used.fetch_sub(self.bytes.len() + OVERHEAD, Ordering::Relaxed);
     }
 }
 

@@ -74,8 +74,8 @@ impl Store {
         };
         let (about, len) = self.world.with_body(number, |body, _| {
             let mut about = About { most, ..About::default() };
-            body.describe(&mut about);
-            (about, body.len())
+            body.inner().describe(&mut about);
+            (about, body.inner().len())
         })?;
         Ok(write(&self.world, number, len, about))
     }
@@ -83,17 +83,21 @@ impl Store {
 
 fn write(world: &World, number: u64, len: Option<usize>, about: About) -> Out {
     let slot = &world.objects[&number];
-    let mut waiters: Vec<_> = world.waiters.iter().filter(|(_, waiter)| waiter.object == number).collect();
-    waiters.sort_unstable_by_key(|&(&id, _)| id);
+    // In the order in which they came: numbers of waiters grow.
+    let waiters: Vec<ClientId> = slot
+        .waiters
+        .iter()
+        .filter_map(|waiter| world.waiters.get(waiter))
+        .map(|waiter| waiter.client)
+        .collect();
     // Clients that have to do with the object, and their references.
     let mut parties: BTreeMap<ClientId, u64> = BTreeMap::new();
     for (&client, known) in &world.clients {
-        if let Some(&(_, references)) = known.references.get(&number) {
-            parties.insert(client, references);
+        if let Some(reference) = known.references.get(&number) {
+            parties.insert(client, reference.count);
         }
     }
-    let others =
-        waiters.iter().map(|(_, waiter)| waiter.client).chain(about.holders.iter().map(|&(id, _)| id));
+    let others = waiters.iter().copied().chain(about.holders.iter().map(|&(id, _)| id));
     others.for_each(|client| _ = parties.entry(client).or_default());
     let mut out = Out::with(|out| {
         pack::map(out, 9);
@@ -116,7 +120,7 @@ fn write(world: &World, number: u64, len: Option<usize>, about: About) -> Out {
         }
         pack::text(out, "waiting");
         pack::array(out, waiters.len());
-        waiters.iter().for_each(|(_, waiter)| pack::uint(out, waiter.client));
+        waiters.iter().for_each(|&client| pack::uint(out, client));
         pack::text(out, "holders");
         pack::array(out, about.holders.len());
         for (client, figures) in &about.holders {

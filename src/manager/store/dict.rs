@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 
 use super::arguments::Arguments;
+use super::body::{Behaviour, Call};
 use super::datum::{Datum, Out};
 use super::describe::About;
 use super::fault::Fault;
@@ -78,19 +79,12 @@ impl Dict {
         Dict { names_only, ..Dict::default() }
     }
 
-    pub(crate) fn version(&self) -> u64 {
-        self.changes
+    /// Puts the pairs of its creation in.
+    pub(crate) fn fill(&mut self, world: &World, arguments: &mut Arguments<'_>) -> Result<(), Fault> {
+        self.extend(arguments, world).map(drop)
     }
 
-    pub(crate) fn begin(&mut self) {
-        self.journal = Some(Vec::new());
-    }
-
-    pub(crate) fn commit(&mut self) {
-        self.journal = None;
-    }
-
-    pub(crate) fn roll_back(&mut self) {
+    fn roll_back(&mut self) {
         for (place, before) in self.journal.take().into_iter().flatten().rev() {
             if let Some(row) = self.rows.remove(&place) {
                 self.places.remove(&row.key);
@@ -100,14 +94,6 @@ impl Dict {
                 self.rows.insert(place, row);
             }
         }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    pub(crate) fn describe(&self, about: &mut About) {
-        about.elements(self.rows.values(), |row, out| row.write(out));
     }
 
     fn value(&self, key: &[u8]) -> Option<&Datum> {
@@ -157,12 +143,7 @@ impl Dict {
         Ok(key)
     }
 
-    pub(crate) fn call(
-        &mut self,
-        world: &World,
-        method: &str,
-        arguments: &mut Arguments<'_>,
-    ) -> Result<Out, Fault> {
+    fn done(&mut self, world: &World, method: &str, arguments: &mut Arguments<'_>) -> Result<Out, Fault> {
         Ok(match method {
             "get" => Out::maybe(self.value(&arguments.key()?)),
             "contains" => {
@@ -190,6 +171,7 @@ impl Dict {
             "extend" => self.extend(arguments, world)?,
             "clear" => {
                 arguments.end()?;
+                world.work(self.rows.len())?;
                 let places: Vec<u64> = self.rows.keys().copied().collect();
                 places.into_iter().for_each(|place| {
                     self.take(place);
@@ -202,6 +184,7 @@ impl Dict {
             "compare_and_swap" => self.compare_and_swap(arguments, world)?,
             "page" => self.page(arguments)?,
             "snapshot" => {
+                world.work(self.rows.len())?;
                 let mut out = Out::with(|out| pack::array(out, self.rows.len()));
                 for row in self.rows.values() {
                     row.write(&mut out);
@@ -310,6 +293,35 @@ impl Dict {
         out.bytes.extend(pairs.bytes);
         out.references = pairs.references;
         Ok(out)
+    }
+}
+
+impl Behaviour for Dict {
+    fn call(&mut self, call: &mut Call<'_, '_>) -> Result<Option<Out>, Fault> {
+        self.done(call.world, call.method, &mut call.arguments).map(Some)
+    }
+
+    fn version(&self) -> Option<u64> {
+        Some(self.changes)
+    }
+
+    fn len(&self) -> Option<usize> {
+        Some(self.rows.len())
+    }
+
+    fn begin(&mut self) {
+        self.journal = Some(Vec::new());
+    }
+
+    fn settle(&mut self, stays: bool) {
+        if !stays {
+            self.roll_back();
+        }
+        self.journal = None;
+    }
+
+    fn describe(&self, about: &mut About) {
+        about.elements(self.rows.values(), |row, out| row.write(out));
     }
 }
 

@@ -1,10 +1,11 @@
 //! Event: set or not, and who waits for it.
 
-use super::arguments::{Arguments, Timeout};
+use super::arguments::Timeout;
+use super::body::{Behaviour, Call};
 use super::datum::Out;
 use super::describe::About;
 use super::fault::Fault;
-use super::world::{Caller, WaiterId, World};
+use super::world::{WaiterId, World};
 use crate::manager::wire::pack;
 
 #[derive(Default)]
@@ -13,19 +14,11 @@ pub(crate) struct Event {
     waiters: Vec<WaiterId>,
 }
 
-impl Event {
-    pub(crate) fn describe(&self, about: &mut About) {
-        about.fact("set", self.set);
-    }
-
-    pub(crate) fn call(
-        &mut self,
-        world: &mut World,
-        who: Caller,
-        method: &str,
-        arguments: &mut Arguments<'_>,
-    ) -> Result<Option<Out>, Fault> {
-        match method {
+impl Behaviour for Event {
+    fn call(&mut self, call: &mut Call<'_, '_>) -> Result<Option<Out>, Fault> {
+        let Call { world, who, method, arguments } = call;
+        let who = *who;
+        match *method {
             "set" => {
                 arguments.end()?;
                 self.set = true;
@@ -52,12 +45,16 @@ impl Event {
         Ok(Some(Out::nil()))
     }
 
-    pub(crate) fn expire(&mut self, world: &mut World, waiter: WaiterId) {
-        self.forsake(waiter);
+    fn expire(&mut self, world: &mut World, waiter: WaiterId, _object: u64) {
+        self.waiters.retain(|&other| other != waiter);
         world.finish(waiter, Ok(Out::with(|out| pack::boolean(out, false))));
     }
 
-    pub(crate) fn forsake(&mut self, waiter: WaiterId) {
+    fn forsake(&mut self, _world: &mut World, waiter: WaiterId, _object: u64, _why: &'static str) {
         self.waiters.retain(|&other| other != waiter);
+    }
+
+    fn describe(&self, about: &mut About) {
+        about.fact("set", self.set);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::arguments::Arguments;
+use super::body::{Behaviour, Call};
 use super::datum::{Datum, Out};
 use super::describe::About;
 use super::fault::Fault;
@@ -10,6 +11,20 @@ use super::number;
 use super::world::World;
 use crate::manager::wire::order::compare;
 use crate::manager::wire::pack;
+
+/// What may change the length.
+const RESIZING: &[&str] = &[
+    "push",
+    "push_front",
+    "extend",
+    "insert",
+    "pop",
+    "pop_front",
+    "remove",
+    "remove_value",
+    "truncate",
+    "clear",
+];
 
 /// A change: from `at`, `inserted` values took the place of `removed`.
 struct Splice {
@@ -32,64 +47,60 @@ impl List {
         List { fixed, items: items.into(), ..List::default() }
     }
 
-    pub(crate) fn version(&self) -> u64 {
-        self.changes
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    pub(crate) fn describe(&self, about: &mut About) {
-        about.elements(self.items.iter(), |item, out| out.push(item));
-    }
-
-    pub(crate) fn begin(&mut self) {
-        self.journal = Some(Vec::new());
-    }
-
-    pub(crate) fn commit(&mut self) {
-        self.journal = None;
-    }
-
-    pub(crate) fn roll_back(&mut self) {
+    fn roll_back(&mut self) {
         for splice in self.journal.take().into_iter().flatten().rev() {
             self.splice(splice.at, splice.inserted, splice.removed);
         }
+    }
+
+    /// A change by a call: it may be too much for one step.
+    fn change(&mut self, world: &World, at: usize, remove: usize, insert: Vec<Datum>) -> Result<(), Fault> {
+        let behind = self.items.len() - at;
+        // One place is moved by copying pointers of the shorter side; ranges move all that is behind them.
+        let moved = if remove + insert.len() <= 1 { at.min(behind) / 8 } else { behind };
+        world.work(moved.max(insert.len()))?;
+        self.splice(at, remove, insert);
+        Ok(())
     }
 
     /// The one way in which anything changes. The range is inside the list.
     fn splice(&mut self, at: usize, remove: usize, mut insert: Vec<Datum>) {
         self.changes += 1;
         let inserted = insert.len();
-        let removed: Vec<Datum> = if remove == 1 && inserted == 1 {
-            vec![std::mem::replace(&mut self.items[at], insert.remove(0))]
-        } else if at == self.items.len() {
-            self.items.extend(insert);
-            Vec::new()
-        } else {
-            let mut tail = self.items.split_off(at);
-            let removed = tail.drain(..remove).collect();
-            self.items.extend(insert);
-            self.items.append(&mut tail);
-            removed
+        let removed: Vec<Datum> = match (remove, inserted) {
+            (1, 1) => vec![std::mem::replace(&mut self.items[at], insert.remove(0))],
+            (1, 0) => self.items.remove(at).into_iter().collect(),
+            (0, 1) => {
+                self.items.insert(at, insert.remove(0));
+                Vec::new()
+            }
+            (0, _) if at == self.items.len() => {
+                self.items.extend(insert);
+                Vec::new()
+            }
+            _ => {
+                let mut tail = self.items.split_off(at);
+                let removed = tail.drain(..remove).collect();
+                self.items.extend(insert);
+                self.items.append(&mut tail);
+                removed
+            }
         };
         if let Some(journal) = &mut self.journal {
             journal.push(Splice { at, inserted, removed });
         }
     }
 
-    fn take(&mut self, at: usize) -> Datum {
+    fn take(&mut self, world: &World, at: usize) -> Result<Datum, Fault> {
         let item = self.items[at].clone();
-        match at {
-            // Jobs are taken at the front: that must not move all others.
-            0 if self.journal.is_none() => {
-                self.changes += 1;
-                self.items.pop_front();
-            }
-            _ => self.splice(at, 1, Vec::new()),
-        }
-        item
+        self.change(world, at, 1, Vec::new())?;
+        Ok(item)
+    }
+
+    /// Looks at all elements.
+    fn visit(&self, world: &World) -> Result<impl Iterator<Item = &Datum>, Fault> {
+        world.work(self.items.len())?;
+        Ok(self.items.iter())
     }
 
     /// An index of an element; negative ones count from the end.
@@ -119,16 +130,11 @@ impl List {
         Ok(())
     }
 
-    fn find(&self, wanted: &[u8]) -> Option<usize> {
-        self.items.iter().position(|item| compare(item.bytes(), wanted).is_eq())
+    fn find(&self, world: &World, wanted: &[u8]) -> Result<Option<usize>, Fault> {
+        Ok(self.visit(world)?.position(|item| compare(item.bytes(), wanted).is_eq()))
     }
 
-    pub(crate) fn call(
-        &mut self,
-        world: &World,
-        method: &str,
-        arguments: &mut Arguments<'_>,
-    ) -> Result<Out, Fault> {
+    fn done(&mut self, world: &World, method: &str, arguments: &mut Arguments<'_>) -> Result<Out, Fault> {
         match method {
             "get" | "len" | "slice" | "page" | "index_of" | "count" => self.read(world, method, arguments),
             "set" | "swap" | "sort" | "reverse" | "add" | "compare_and_swap" | "set_slice" | "fill" => {
@@ -163,19 +169,20 @@ impl List {
                 let fitting = fitting.count().max(usize::from(start < end));
                 self.write(world, start, start + fitting)?
             }
-            "index_of" => match self.find(arguments.raw()?) {
+            "index_of" => match self.find(world, arguments.raw()?)? {
                 Some(index) => Out::with(|out| pack::uint(out, index as u64)),
                 None => Out::nil(),
             },
             _ => {
                 let wanted = arguments.raw()?;
-                let count = self.items.iter().filter(|item| compare(item.bytes(), wanted).is_eq()).count();
+                let count = self.visit(world)?.filter(|item| compare(item.bytes(), wanted).is_eq()).count();
                 Out::with(|out| pack::uint(out, count as u64))
             }
         })
     }
 
     fn write(&self, world: &World, start: usize, end: usize) -> Result<Out, Fault> {
+        world.work(end - start)?;
         let mut out = Out::with(|out| pack::array(out, end - start));
         for item in self.items.range(start..end) {
             out.push(item);
@@ -196,13 +203,14 @@ impl List {
                 let (index, item) = (self.index(arguments)?, arguments.datum(world)?);
                 arguments.end()?;
                 let before = self.items[index].clone();
-                self.splice(index, 1, vec![item]);
+                self.change(world, index, 1, vec![item])?;
                 Out::default().datum(&before)
             }
             "swap" => {
                 let (a, b) = (self.index(arguments)?, self.index(arguments)?);
                 arguments.end()?;
                 let (item_a, item_b) = (self.items[a].clone(), self.items[b].clone());
+                world.work(2)?;
                 self.splice(a, 1, vec![item_b]);
                 self.splice(b, 1, vec![item_a]);
                 Out::nil()
@@ -210,20 +218,23 @@ impl List {
             "sort" | "reverse" => {
                 let descending = method == "sort" && arguments.flag()?;
                 arguments.end()?;
-                let mut items: Vec<Datum> = self.items.iter().cloned().collect();
+                // So many comparisons a sort makes at most, about.
+                let turns = if method == "sort" { self.items.len().max(2).ilog2() as usize } else { 0 };
+                world.work(self.items.len().saturating_mul(turns))?;
+                let mut items: Vec<Datum> = self.visit(world)?.cloned().collect();
                 match (method, descending) {
                     ("reverse", _) => items.reverse(),
                     (_, false) => items.sort_by(|a, b| compare(a.bytes(), b.bytes())),
                     (_, true) => items.sort_by(|a, b| compare(b.bytes(), a.bytes())),
                 }
-                self.splice(0, items.len(), items);
+                self.change(world, 0, items.len(), items)?;
                 Out::nil()
             }
             "add" => {
                 let (index, number) = (self.index(arguments)?, arguments.raw()?);
                 arguments.end()?;
                 let sum = world.datum(&number::add(self.items[index].bytes(), number)?, &[])?;
-                self.splice(index, 1, vec![sum.clone()]);
+                self.change(world, index, 1, vec![sum.clone()])?;
                 Out::default().datum(&sum)
             }
             "compare_and_swap" => {
@@ -233,7 +244,7 @@ impl List {
                 let there = self.items[index].clone();
                 let same = compare(there.bytes(), expected).is_eq();
                 if same {
-                    self.splice(index, 1, vec![new]);
+                    self.change(world, index, 1, vec![new])?;
                 }
                 let mut out = Out::with(|out| pack::array(out, 2));
                 pack::boolean(&mut out.bytes, same);
@@ -243,14 +254,14 @@ impl List {
                 let item = arguments.datum(world)?;
                 arguments.end()?;
                 let len = self.items.len();
-                self.splice(0, len, vec![item; len]);
+                self.change(world, 0, len, vec![item; len])?;
                 Out::nil()
             }
             _ => {
                 let ((start, end), items) = (self.range(arguments)?, arguments.data(world)?);
                 arguments.end()?;
                 self.stays(end - start, items.len())?;
-                self.splice(start, end - start, items);
+                self.change(world, start, end - start, items)?;
                 Out::nil()
             }
         })
@@ -258,19 +269,7 @@ impl List {
 
     /// What may change the length.
     fn resize(&mut self, world: &World, method: &str, arguments: &mut Arguments<'_>) -> Result<Out, Fault> {
-        const METHODS: &[&str] = &[
-            "push",
-            "push_front",
-            "extend",
-            "insert",
-            "pop",
-            "pop_front",
-            "remove",
-            "remove_value",
-            "truncate",
-            "clear",
-        ];
-        if !METHODS.contains(&method) {
+        if !RESIZING.contains(&method) {
             return Err(Fault::bad_call(format!("a list has no method '{method}'")));
         }
         self.stays(0, 1)?;
@@ -279,12 +278,12 @@ impl List {
             "push" | "push_front" => {
                 let item = arguments.datum(world)?;
                 arguments.end()?;
-                self.splice(if method == "push" { len } else { 0 }, 0, vec![item]);
+                self.change(world, if method == "push" { len } else { 0 }, 0, vec![item])?;
             }
             "extend" => {
                 let items = arguments.data(world)?;
                 arguments.end()?;
-                self.splice(len, 0, items);
+                self.change(world, len, 0, items)?;
             }
             "insert" => {
                 let (at, item) = (arguments.uint()?, arguments.datum(world)?);
@@ -292,30 +291,60 @@ impl List {
                 if at > len as u64 {
                     return Err(Fault::new(Fault::OUT_OF_RANGE, format!("place {at} of {len} elements")));
                 }
-                self.splice(at as usize, 0, vec![item]);
+                self.change(world, at as usize, 0, vec![item])?;
             }
             "pop" | "pop_front" => {
                 arguments.end()?;
                 let at = if method == "pop" { len.checked_sub(1) } else { (len > 0).then_some(0) };
-                return Ok(Out::maybe(at.map(|at| self.take(at)).as_ref()));
+                let taken = at.map(|at| self.take(world, at)).transpose()?;
+                return Ok(Out::maybe(taken.as_ref()));
             }
             "remove" => {
                 let at = self.index(arguments)?;
                 arguments.end()?;
-                return Ok(Out::default().datum(&self.take(at)));
+                return Ok(Out::default().datum(&self.take(world, at)?));
             }
             "remove_value" => {
-                let found = self.find(arguments.raw()?);
+                let found = self.find(world, arguments.raw()?)?;
                 arguments.end()?;
-                found.into_iter().for_each(|at| drop(self.take(at)));
+                found.map(|at| self.take(world, at)).transpose()?;
                 return Ok(Out::with(|out| pack::boolean(out, found.is_some())));
             }
             _ => {
                 let keep = if method == "clear" { 0 } else { arguments.uint()?.min(len as u64) as usize };
                 arguments.end()?;
-                self.splice(keep, len - keep, Vec::new());
+                self.change(world, keep, len - keep, Vec::new())?;
             }
         }
         Ok(Out::nil())
+    }
+}
+
+impl Behaviour for List {
+    fn call(&mut self, call: &mut Call<'_, '_>) -> Result<Option<Out>, Fault> {
+        self.done(call.world, call.method, &mut call.arguments).map(Some)
+    }
+
+    fn version(&self) -> Option<u64> {
+        Some(self.changes)
+    }
+
+    fn len(&self) -> Option<usize> {
+        Some(self.items.len())
+    }
+
+    fn begin(&mut self) {
+        self.journal = Some(Vec::new());
+    }
+
+    fn settle(&mut self, stays: bool) {
+        if !stays {
+            self.roll_back();
+        }
+        self.journal = None;
+    }
+
+    fn describe(&self, about: &mut About) {
+        about.elements(self.items.iter(), |item, out| out.push(item));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::arguments::{Arguments, Timeout};
+use super::arguments::Timeout;
+use super::body::{Behaviour, Call};
 use super::datum::Out;
 use super::describe::About;
 use super::fault::Fault;
@@ -72,61 +73,6 @@ impl Lock {
         self.holder.as_ref().is_some_and(|holder| holder.client == client && holder.actor == actor)
     }
 
-    pub(crate) fn describe(&self, about: &mut About) {
-        about.fact("held", self.holder.is_some());
-        about.fact("handed over", self.handed);
-        about.fact("mishap", self.mishap.map(Mishap::name));
-        if let Some(Holder { client, actor, fence, count }) = self.holder {
-            about.holder(client, vec![("thread", actor), ("fence", fence), ("times", count)]);
-        }
-    }
-
-    /// The call's answer, or `None` if it waits.
-    pub(crate) fn call(
-        &mut self,
-        world: &mut World,
-        who: Caller,
-        method: &str,
-        arguments: &mut Arguments<'_>,
-    ) -> Result<Option<Out>, Fault> {
-        match method {
-            "acquire" => {
-                let (actor, timeout) = (arguments.uint()?, arguments.timeout()?);
-                arguments.end()?;
-                return self.acquire(world, who, actor, timeout);
-            }
-            "release" => {
-                let (fence, panicked) = (arguments.optional_uint()?, arguments.flag()?);
-                arguments.end()?;
-                self.release(world, fence, panicked)?;
-            }
-            "forget" => {
-                let fence = arguments.uint()?;
-                arguments.end()?;
-                self.holding(fence)?;
-                self.holder = None;
-                self.handed = true;
-            }
-            "make_consistent" => {
-                let fence = arguments.uint()?;
-                arguments.end()?;
-                self.holding(fence)?;
-                self.mishap = None;
-            }
-            "status" => {
-                return Ok(Some(Out::with(|out| {
-                    pack::array(out, 4);
-                    pack::boolean(out, self.holder.is_some());
-                    pack::boolean(out, self.handed);
-                    pack::uint(out, self.queue.len() as u64);
-                    write_mishap(out, self.mishap);
-                })));
-            }
-            _ => return Err(Fault::bad_call(format!("a lock has no method '{method}'"))),
-        }
-        Ok(Some(Out::nil()))
-    }
-
     fn acquire(
         &mut self,
         world: &mut World,
@@ -142,9 +88,6 @@ impl Lock {
             return Ok(Some(granted(holder.fence, self.mishap, None)));
         }
         let free = self.holder.is_none() && !self.handed;
-        if !free && timeout == Timeout::After(0) {
-            return Err(Fault::would_block());
-        }
         if free {
             world.note_holding(who.client, who.object);
             let fence = world.fence();
@@ -213,13 +156,57 @@ impl Lock {
             world.finish(want.waiter, Ok(granted(fence, self.mishap, want.notified)));
         }
     }
+}
+
+impl Behaviour for Lock {
+    /// The call's answer, or `None` if it waits.
+    fn call(&mut self, call: &mut Call<'_, '_>) -> Result<Option<Out>, Fault> {
+        let Call { world, who, method, arguments } = call;
+        let who = *who;
+        match *method {
+            "acquire" => {
+                let (actor, timeout) = (arguments.uint()?, arguments.timeout()?);
+                arguments.end()?;
+                return self.acquire(world, who, actor, timeout);
+            }
+            "release" => {
+                let (fence, panicked) = (arguments.optional_uint()?, arguments.flag()?);
+                arguments.end()?;
+                self.release(world, fence, panicked)?;
+            }
+            "forget" => {
+                let fence = arguments.uint()?;
+                arguments.end()?;
+                self.holding(fence)?;
+                self.holder = None;
+                self.handed = true;
+            }
+            "make_consistent" => {
+                let fence = arguments.uint()?;
+                arguments.end()?;
+                self.holding(fence)?;
+                self.mishap = None;
+            }
+            "status" => {
+                return Ok(Some(Out::with(|out| {
+                    pack::array(out, 4);
+                    pack::boolean(out, self.holder.is_some());
+                    pack::boolean(out, self.handed);
+                    pack::uint(out, self.queue.len() as u64);
+                    write_mishap(out, self.mishap);
+                })));
+            }
+            _ => return Err(Fault::bad_call(format!("a lock has no method '{method}'"))),
+        }
+        Ok(Some(Out::nil()))
+    }
 
     /// A parked call gives up.
-    pub(crate) fn forsake(&mut self, waiter: WaiterId) {
+    fn forsake(&mut self, _world: &mut World, waiter: WaiterId, _object: u64, _why: &'static str) {
         self.queue.retain(|want| want.waiter != waiter);
     }
 
-    pub(crate) fn leave(&mut self, world: &mut World, client: ClientId, departure: Departure) {
+    fn leave(&mut self, world: &mut World, client: ClientId, _object: u64, departure: Departure) {
         if self.holder.as_ref().is_some_and(|holder| holder.client == client) {
             self.holder = None;
             self.mishap = Some(match departure {
@@ -227,6 +214,15 @@ impl Lock {
                 Departure::Lost => Mishap::Lost,
             });
             self.grant(world);
+        }
+    }
+
+    fn describe(&self, about: &mut About) {
+        about.fact("held", self.holder.is_some());
+        about.fact("handed over", self.handed);
+        about.fact("mishap", self.mishap.map(Mishap::name));
+        if let Some(Holder { client, actor, fence, count }) = self.holder {
+            about.holder(client, vec![("thread", actor), ("fence", fence), ("times", count)]);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! finishes. So every call is atomic, and one thread serves everybody. What comes of calls is taken by
 //! [`Store::take_answers`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 mod arguments;
 mod barrier;
@@ -27,7 +27,7 @@ mod tests;
 mod world;
 
 use arguments::Arguments;
-use datum::Token;
+use datum::{Charge, Token};
 pub(crate) use fault::Fault;
 pub(crate) use own::Types;
 pub use own::{CallArguments, CallError, Managed, Returned};
@@ -40,17 +40,20 @@ use super::wire::message::Request;
 struct Ticket {
     token: Token,
     until: u64,
+    _charge: Charge,
 }
 
 pub(crate) struct Store {
     world: World,
     types: Types,
     tickets: HashMap<u64, Ticket>,
+    /// When they expire.
+    expiry: BTreeSet<(u64, u64)>,
 }
 
 impl Store {
     pub(crate) fn new(bounds: Bounds, types: Types) -> Self {
-        Store { world: World::new(bounds), types, tickets: HashMap::new() }
+        Store { world: World::new(bounds), types, tickets: HashMap::new(), expiry: BTreeSet::new() }
     }
 
     /// A client has come. Numbers are never used again.
@@ -68,14 +71,14 @@ impl Store {
     /// A client's call, at `now` nanoseconds. What comes of it, for whomever, is in [`take_answers`](Self::take_answers).
     pub(crate) fn call(&mut self, now: u64, client: ClientId, request: &Request<'_>) {
         self.advance(now);
+        self.world.begin_work();
         let who = Caller { client, request: request.id, object: request.object };
-        let mut arguments = Arguments::new(request.arguments, request.count);
         let outcome = match request.object {
-            0 => self.root(who, request.method, &mut arguments),
-            object => self
-                .world
-                .with_body(object, |body, world| body.call(world, who, request.method, &mut arguments))
-                .and_then(|done| done),
+            0 => {
+                let mut arguments = Arguments::new(request.arguments, request.count);
+                self.root(who, request.method, &mut arguments)
+            }
+            _ => self.world.call(who, request),
         };
         match outcome {
             Ok(Some(out)) => self.world.answer(client, request.id, Ok(out)),
@@ -89,35 +92,46 @@ impl Store {
     pub(crate) fn advance(&mut self, now: u64) {
         self.world.now = self.world.now.max(now);
         while let Some((waiter, object)) = self.world.overdue() {
-            let done = self.world.with_body(object, |body, world| body.expire(world, waiter, object));
+            let done =
+                self.world.with_body(object, |body, world| body.inner_mut().expire(world, waiter, object));
             if let Err(fault) = done {
                 self.world.finish(waiter, Err(fault));
             }
         }
-        if !self.tickets.is_empty() {
-            let now = self.world.now;
-            self.tickets.retain(|_, ticket| ticket.until > now);
+        while let Some(&(until, ticket)) = self.expiry.first().filter(|&&(until, _)| until <= self.world.now)
+        {
+            self.expiry.remove(&(until, ticket));
+            self.tickets.remove(&ticket);
             self.world.bury();
         }
     }
 
     /// When [`advance`](Self::advance) has something to do.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        let ticket = self.tickets.values().map(|ticket| ticket.until).min();
+        let ticket = self.expiry.first().map(|&(until, _)| until);
         [self.world.next_deadline(), ticket].into_iter().flatten().min()
+    }
+
+    /// A client will get no answer any more: its waits end. What it holds stays its own until it [leaves](Self::leave).
+    pub(crate) fn cut(&mut self, now: u64, client: ClientId) {
+        self.advance(now);
+        let Some(left) = self.world.clients.get_mut(&client) else { return };
+        let waiters: Vec<_> = left.waiters.iter().copied().collect();
+        waiters.into_iter().for_each(|waiter| self.drop_waiter(waiter, "died"));
+        self.world.bury();
     }
 
     /// A client is no longer there: its waits end, what it held comes back, its references go.
     pub(crate) fn leave(&mut self, now: u64, client: ClientId, why: Departure) {
-        self.advance(now);
+        self.cut(now, client);
         let Some(left) = self.world.clients.get_mut(&client) else { return };
-        let waiters: Vec<_> = left.waiters.iter().copied().collect();
         let mut holds: Vec<u64> = left.holds.drain().collect();
         holds.sort_unstable();
-        waiters.into_iter().for_each(|waiter| self.drop_waiter(waiter, "died"));
         for object in holds {
             // An object that is gone has nothing to give back.
-            let _ = self.world.with_body(object, |body, world| body.leave(world, client, object, why));
+            let _ = self
+                .world
+                .with_body(object, |body, world| body.inner_mut().leave(world, client, object, why));
         }
         self.world.clients.remove(&client);
         self.world.bury();
@@ -139,7 +153,9 @@ impl Store {
     fn drop_waiter(&mut self, waiter: u64, why: &'static str) {
         if let Some(parked) = self.world.unpark(waiter) {
             let object = parked.object;
-            let _ = self.world.with_body(object, |body, world| body.forsake(world, waiter, object, why));
+            let _ = self
+                .world
+                .with_body(object, |body, world| body.inner_mut().forsake(world, waiter, object, why));
         }
     }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::arguments::Arguments;
+use super::body::{Behaviour, Call};
 use super::datum::Out;
 use super::fault::Fault;
 use crate::manager::wire::read::Reader;
@@ -94,8 +95,9 @@ pub(crate) struct Own {
     object: Option<Box<dyn Managed>>,
 }
 
-impl Own {
-    pub(crate) fn call(&mut self, method: &str, arguments: &mut Arguments<'_>) -> Result<Out, Fault> {
+impl Behaviour for Own {
+    fn call(&mut self, call: &mut Call<'_, '_>) -> Result<Option<Out>, Fault> {
+        let Call { method, arguments, .. } = call;
         let panicked =
             || Fault::new(Fault::PANICKED, "a method of this object panicked: its state is unknown");
         let mut object = self.object.take().ok_or_else(panicked)?;
@@ -110,7 +112,7 @@ impl Own {
         if refers {
             return Err(Fault::new(Fault::OWN, "a registered type cannot return references"));
         }
-        Ok(Out { bytes, references: Vec::new() })
+        Ok(Some(Out { bytes, references: Vec::new() }))
     }
 }
 

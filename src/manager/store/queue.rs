@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::arguments::{Arguments, Timeout};
+use super::body::{Behaviour, Call};
 use super::datum::{Datum, Out};
 use super::describe::About;
 use super::fault::Fault;
-use super::world::{Caller, ClientId, WaiterId, World};
+use super::world::{Caller, ClientId, Departure, WaiterId, World};
 use crate::manager::wire::pack;
 
 struct Taken {
@@ -47,70 +48,6 @@ impl Queue {
         }
     }
 
-    pub(crate) fn call(
-        &mut self,
-        world: &mut World,
-        who: Caller,
-        method: &str,
-        arguments: &mut Arguments<'_>,
-    ) -> Result<Option<Out>, Fault> {
-        match method {
-            "put" => return self.put(world, who, arguments),
-            "get" => {
-                let timeout = arguments.timeout()?;
-                arguments.end()?;
-                return self.get(world, who, timeout);
-            }
-            "ack" => {
-                let tag = arguments.uint()?;
-                arguments.end()?;
-                self.taken.remove(&tag).ok_or_else(|| no_tag(tag))?;
-                self.done(world);
-            }
-            "give_back" => {
-                let tag = arguments.uint()?;
-                arguments.end()?;
-                let taken = self.taken.remove(&tag).ok_or_else(|| no_tag(tag))?;
-                self.items.insert(taken.place, taken.item);
-            }
-            "join" => {
-                let timeout = arguments.timeout()?;
-                arguments.end()?;
-                if !self.joinable {
-                    return Err(Fault::bad_call("only a joinable queue can be joined"));
-                }
-                if self.unfinished > 0 {
-                    if timeout == Timeout::After(0) {
-                        return Err(Fault::would_block());
-                    }
-                    self.joiners.push(world.park(who, timeout)?);
-                    return Ok(None);
-                }
-            }
-            "close" => self.closed = true,
-            "status" => return Ok(Some(self.status())),
-            "len" => return Ok(Some(Out::with(|out| pack::uint(out, self.items.len() as u64)))),
-            _ => return Err(Fault::bad_call(format!("a queue has no method '{method}'"))),
-        }
-        self.serve(world, who.object);
-        Ok(Some(Out::nil()))
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    pub(crate) fn describe(&self, about: &mut About) {
-        about.fact("room", Some(self.most).filter(|&most| most != u64::MAX));
-        about.fact("closed", self.closed);
-        about.fact("given out", self.taken.len() as u64);
-        about.fact("unfinished", Some(self.unfinished).filter(|_| self.joinable));
-        for (&tag, taken) in &self.taken {
-            about.holder(taken.client, vec![("item", taken.place), ("tag", tag)]);
-        }
-        about.elements(self.items.values(), |item, out| out.push(item));
-    }
-
     /// `[items, given out, unfinished, most or nil, closed]`
     fn status(&self) -> Out {
         Out::with(|out| {
@@ -142,9 +79,6 @@ impl Queue {
             self.serve(world, who.object);
             return Ok(Some(Out::nil()));
         }
-        if timeout == Timeout::After(0) {
-            return Err(Fault::would_block());
-        }
         let waiter = world.park(who, timeout)?;
         self.putters.push_back((waiter, item));
         Ok(None)
@@ -163,9 +97,6 @@ impl Queue {
         }
         if self.is_over(who.client) {
             return Err(closed());
-        }
-        if timeout == Timeout::After(0) {
-            return Err(Fault::would_block());
         }
         let waiter = world.park(who, timeout)?;
         self.getters.push_back((waiter, who.client));
@@ -231,21 +162,80 @@ impl Queue {
             }
         }
     }
+}
 
-    pub(crate) fn forsake(&mut self, world: &mut World, waiter: WaiterId, object: u64) {
+impl Behaviour for Queue {
+    fn call(&mut self, call: &mut Call<'_, '_>) -> Result<Option<Out>, Fault> {
+        let Call { world, who, method, arguments } = call;
+        let who = *who;
+        match *method {
+            "put" => return self.put(world, who, arguments),
+            "get" => {
+                let timeout = arguments.timeout()?;
+                arguments.end()?;
+                return self.get(world, who, timeout);
+            }
+            "ack" => {
+                let tag = arguments.uint()?;
+                arguments.end()?;
+                self.taken.remove(&tag).ok_or_else(|| no_tag(tag))?;
+                self.done(world);
+            }
+            "give_back" => {
+                let tag = arguments.uint()?;
+                arguments.end()?;
+                let taken = self.taken.remove(&tag).ok_or_else(|| no_tag(tag))?;
+                self.items.insert(taken.place, taken.item);
+            }
+            "join" => {
+                let timeout = arguments.timeout()?;
+                arguments.end()?;
+                if !self.joinable {
+                    return Err(Fault::bad_call("only a joinable queue can be joined"));
+                }
+                if self.unfinished > 0 {
+                    self.joiners.push(world.park(who, timeout)?);
+                    return Ok(None);
+                }
+            }
+            "close" => self.closed = true,
+            "status" => return Ok(Some(self.status())),
+            "len" => return Ok(Some(Out::with(|out| pack::uint(out, self.items.len() as u64)))),
+            _ => return Err(Fault::bad_call(format!("a queue has no method '{method}'"))),
+        }
+        self.serve(world, who.object);
+        Ok(Some(Out::nil()))
+    }
+
+    fn forsake(&mut self, world: &mut World, waiter: WaiterId, object: u64, _why: &'static str) {
         self.getters.retain(|&(other, _)| other != waiter);
         self.putters.retain(|&(other, _)| other != waiter);
         self.joiners.retain(|&other| other != waiter);
         self.serve(world, object);
     }
 
-    pub(crate) fn leave(&mut self, world: &mut World, client: ClientId, object: u64) {
+    fn leave(&mut self, world: &mut World, client: ClientId, object: u64, _why: Departure) {
         let tags: Vec<u64> =
             self.taken.iter().filter(|(_, taken)| taken.client == client).map(|(&tag, _)| tag).collect();
         for taken in tags.into_iter().filter_map(|tag| self.taken.remove(&tag)) {
             self.items.insert(taken.place, taken.item);
         }
         self.serve(world, object);
+    }
+
+    fn len(&self) -> Option<usize> {
+        Some(self.items.len())
+    }
+
+    fn describe(&self, about: &mut About) {
+        about.fact("room", Some(self.most).filter(|&most| most != u64::MAX));
+        about.fact("closed", self.closed);
+        about.fact("given out", self.taken.len() as u64);
+        about.fact("unfinished", Some(self.unfinished).filter(|_| self.joinable));
+        for (&tag, taken) in &self.taken {
+            about.holder(taken.client, vec![("item", taken.place), ("tag", tag)]);
+        }
+        about.elements(self.items.values(), |item, out| out.push(item));
     }
 }
 

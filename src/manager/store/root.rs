@@ -1,10 +1,11 @@
 //! What the manager itself can be asked: objects by name and number, references, transactions.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use super::arguments::Arguments;
 use super::body::{Body, KINDS};
-use super::datum::{Out, Token};
+use super::datum::{OVERHEAD, Out, Token};
 use super::fault::Fault;
 use super::world::{Caller, World};
 use super::{Store, Ticket};
@@ -14,6 +15,9 @@ use crate::manager::wire::read::Reader;
 
 /// How long a name is at most, in bytes.
 const LONGEST_NAME: usize = 200;
+
+/// How long a ticket is valid at most, in nanoseconds: a day.
+const LONGEST_TICKET: u64 = 24 * 3600 * 1_000_000_000;
 
 impl Store {
     /// A call of object 0.
@@ -34,7 +38,9 @@ impl Store {
                 let ticket = arguments.uint()?;
                 arguments.end()?;
                 let unknown = || Fault::new(Fault::GONE, "the ticket was claimed already, or has expired");
-                self.tickets.remove(&ticket).ok_or_else(unknown)?.token
+                let claimed = self.tickets.remove(&ticket).ok_or_else(unknown)?;
+                self.expiry.remove(&(claimed.until, ticket));
+                claimed.token
             }
             _ => return self.other(who, method, arguments),
         };
@@ -81,9 +87,11 @@ impl Store {
                 let (object, lasts) = (arguments.uint()?, arguments.uint()?);
                 arguments.end()?;
                 let token = self.world.token(object)?;
-                let until = self.world.now.saturating_add(lasts.saturating_mul(1_000_000));
+                let lasts = lasts.saturating_mul(1_000_000).min(LONGEST_TICKET);
+                let (until, charge) = (self.world.now.saturating_add(lasts), self.world.room(OVERHEAD)?);
                 let ticket = self.world.fence();
-                self.tickets.insert(ticket, Ticket { token, until });
+                self.tickets.insert(ticket, Ticket { token, until, _charge: charge });
+                self.expiry.insert((until, ticket));
                 Out::with(|out| pack::uint(out, ticket))
             }
             "list" => self.list(arguments)?,
@@ -125,10 +133,10 @@ impl Store {
     /// A client gives back references that were sent to it.
     fn release(&mut self, who: Caller, object: u64, count: u64) -> Out {
         if let Some(client) = self.world.clients.get_mut(&who.client)
-            && let Some((_, have)) = client.references.get_mut(&object)
+            && let Some(reference) = client.references.get_mut(&object)
         {
-            *have = have.saturating_sub(count);
-            if *have == 0 {
+            reference.count = reference.count.saturating_sub(count);
+            if reference.count == 0 {
                 client.references.remove(&object);
             }
         }
@@ -139,9 +147,8 @@ impl Store {
     fn list(&self, arguments: &mut Arguments<'_>) -> Result<Out, Fault> {
         let (after, most) = (arguments.uint()?, arguments.uint()?.clamp(1, 1000) as usize);
         arguments.end()?;
-        let mut numbers: Vec<u64> = self.world.objects.keys().copied().filter(|&n| n > after).collect();
-        numbers.sort_unstable();
-        numbers.truncate(most);
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        let numbers: Vec<u64> = self.world.numbers.range(behind).take(most).copied().collect();
         Ok(Out::with(|out| {
             pack::array(out, numbers.len());
             for number in numbers {
@@ -151,7 +158,7 @@ impl Store {
                 pack::text(out, &slot.kind);
                 optional_text(out, slot.name.as_deref());
                 pack::uint(out, slot.token.count() as u64);
-                match slot.body.as_ref().and_then(Body::len) {
+                match slot.body.as_ref().and_then(|body| body.inner().len()) {
                     Some(len) => pack::uint(out, len as u64),
                     None => pack::nil(out),
                 }
@@ -227,7 +234,7 @@ impl Store {
                 let call = Request::read_call(&mut calls)?;
                 version(world, call.object)?;
                 if touched.insert(call.object) {
-                    world.with_body(call.object, |body, _| body.begin())?;
+                    world.with_body(call.object, |body, _| body.inner_mut().begin())?;
                 }
                 let result = apply(world, who, &call)?;
                 out.bytes.extend(result.bytes);
@@ -238,7 +245,7 @@ impl Store {
         };
         let done = run(&mut self.world);
         for object in touched {
-            self.world.with_body(object, |body, _| body.settle(done.is_ok()))?;
+            self.world.with_body(object, |body, _| body.inner_mut().settle(done.is_ok()))?;
         }
         done.map(|()| out)
     }
@@ -246,7 +253,7 @@ impl Store {
 
 /// The version of an object that takes part in transactions.
 fn version(world: &mut World, object: u64) -> Result<u64, Fault> {
-    world.with_body(object, |body, _| body.version())?.ok_or_else(|| {
+    world.with_body(object, |body, _| body.inner().version())?.ok_or_else(|| {
         Fault::bad_call("only dicts, lists, namespaces, values and arrays take part in transactions")
     })
 }
@@ -254,10 +261,7 @@ fn version(world: &mut World, object: u64) -> Result<u64, Fault> {
 /// A call that cannot wait.
 fn apply(world: &mut World, who: Caller, call: &Request<'_>) -> Result<Out, Fault> {
     let who = Caller { object: call.object, ..who };
-    let mut arguments = Arguments::new(call.arguments, call.count);
-    let done =
-        world.with_body(call.object, |body, world| body.call(world, who, call.method, &mut arguments))??;
-    done.ok_or_else(|| Fault::bad_call("a transaction cannot wait"))
+    world.call(who, call)?.ok_or_else(|| Fault::bad_call("a transaction cannot wait"))
 }
 
 fn check_name(name: &str) -> Result<(), Fault> {

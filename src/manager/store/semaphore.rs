@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::arguments::{Arguments, Timeout};
+use super::arguments::Timeout;
+use super::body::{Behaviour, Call};
 use super::datum::Out;
 use super::describe::About;
 use super::fault::Fault;
-use super::world::{Caller, ClientId, WaiterId, World};
+use super::world::{Caller, ClientId, Departure, WaiterId, World};
 use crate::manager::wire::pack;
 
 pub(crate) struct Semaphore {
@@ -24,14 +25,54 @@ impl Semaphore {
         Semaphore { free, bound, owned: BTreeMap::new(), queue: VecDeque::new() }
     }
 
-    pub(crate) fn call(
+    fn holding(&mut self, fence: u64) -> Result<(ClientId, u64), Fault> {
+        let gone = || Fault::new(Fault::NOT_HELD, format!("holding {fence} has ended"));
+        self.owned.remove(&fence).ok_or_else(gone)
+    }
+
+    fn acquire(
         &mut self,
         world: &mut World,
         who: Caller,
-        method: &str,
-        arguments: &mut Arguments<'_>,
+        count: u64,
+        timeout: Timeout,
     ) -> Result<Option<Out>, Fault> {
-        match method {
+        if count == 0 || count > self.bound {
+            return Err(Fault::new(Fault::OUT_OF_RANGE, format!("1 to {} permits can be taken", self.bound)));
+        }
+        // Whoever came before is served before, also where fewer permits would do now.
+        if self.queue.is_empty() && self.free >= count {
+            return Ok(Some(self.take(world, who.client, who.object, count)));
+        }
+        let waiter = world.park(who, timeout)?;
+        self.queue.push_back((waiter, who.client, count));
+        Ok(None)
+    }
+
+    fn take(&mut self, world: &mut World, client: ClientId, object: u64, count: u64) -> Out {
+        self.free -= count;
+        let fence = world.fence();
+        self.owned.insert(fence, (client, count));
+        world.note_holding(client, object);
+        Out::with(|out| pack::uint(out, fence))
+    }
+
+    pub(crate) fn grant(&mut self, world: &mut World, object: u64) {
+        while let Some(&(waiter, client, count)) = self.queue.front()
+            && count <= self.free
+        {
+            self.queue.pop_front();
+            let out = self.take(world, client, object, count);
+            world.finish(waiter, Ok(out));
+        }
+    }
+}
+
+impl Behaviour for Semaphore {
+    fn call(&mut self, call: &mut Call<'_, '_>) -> Result<Option<Out>, Fault> {
+        let Call { world, who, method, arguments } = call;
+        let who = *who;
+        match *method {
             "acquire" => {
                 let (count, timeout) = (arguments.uint()?, arguments.timeout()?);
                 arguments.end()?;
@@ -67,71 +108,26 @@ impl Semaphore {
         Ok(Some(Out::nil()))
     }
 
-    pub(crate) fn describe(&self, about: &mut About) {
-        about.fact("free", self.free);
-        about.fact("bound", Some(self.bound).filter(|&bound| bound != u64::MAX));
-        for (&fence, &(client, count)) in &self.owned {
-            about.holder(client, vec![("permits", count), ("fence", fence)]);
-        }
-    }
-
-    fn holding(&mut self, fence: u64) -> Result<(ClientId, u64), Fault> {
-        let gone = || Fault::new(Fault::NOT_HELD, format!("holding {fence} has ended"));
-        self.owned.remove(&fence).ok_or_else(gone)
-    }
-
-    fn acquire(
-        &mut self,
-        world: &mut World,
-        who: Caller,
-        count: u64,
-        timeout: Timeout,
-    ) -> Result<Option<Out>, Fault> {
-        if count == 0 || count > self.bound {
-            return Err(Fault::new(Fault::OUT_OF_RANGE, format!("1 to {} permits can be taken", self.bound)));
-        }
-        // Whoever came before is served before, also where fewer permits would do now.
-        if self.queue.is_empty() && self.free >= count {
-            return Ok(Some(self.take(world, who.client, who.object, count)));
-        }
-        if timeout == Timeout::After(0) {
-            return Err(Fault::would_block());
-        }
-        let waiter = world.park(who, timeout)?;
-        self.queue.push_back((waiter, who.client, count));
-        Ok(None)
-    }
-
-    fn take(&mut self, world: &mut World, client: ClientId, object: u64, count: u64) -> Out {
-        self.free -= count;
-        let fence = world.fence();
-        self.owned.insert(fence, (client, count));
-        world.note_holding(client, object);
-        Out::with(|out| pack::uint(out, fence))
-    }
-
-    pub(crate) fn grant(&mut self, world: &mut World, object: u64) {
-        while let Some(&(waiter, client, count)) = self.queue.front()
-            && count <= self.free
-        {
-            self.queue.pop_front();
-            let out = self.take(world, client, object, count);
-            world.finish(waiter, Ok(out));
-        }
-    }
-
-    pub(crate) fn forsake(&mut self, world: &mut World, waiter: WaiterId, object: u64) {
+    fn forsake(&mut self, world: &mut World, waiter: WaiterId, object: u64, _why: &'static str) {
         self.queue.retain(|&(other, ..)| other != waiter);
         // The first in the queue may have been the one that all others waited behind.
         self.grant(world, object);
     }
 
-    pub(crate) fn leave(&mut self, world: &mut World, client: ClientId, object: u64) {
+    fn leave(&mut self, world: &mut World, client: ClientId, object: u64, _why: Departure) {
         let free = &mut self.free;
         self.owned.retain(|_, &mut (owner, count)| {
             *free += if owner == client { count } else { 0 };
             owner != client
         });
         self.grant(world, object);
+    }
+
+    fn describe(&self, about: &mut About) {
+        about.fact("free", self.free);
+        about.fact("bound", Some(self.bound).filter(|&bound| bound != u64::MAX));
+        for (&fence, &(client, count)) in &self.owned {
+            about.holder(client, vec![("permits", count), ("fence", fence)]);
+        }
     }
 }

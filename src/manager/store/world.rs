@@ -1,11 +1,13 @@
 //! What all objects share: who is there, who waits for what, and what is to be answered.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::arguments::Timeout;
-use super::body::Body;
-use super::datum::{Datum, Graveyard, Meter, Out, Token, WeakToken};
+use super::arguments::{Arguments, Timeout};
+use super::body::{Body, Call};
+use super::datum::{Charge, Datum, Graveyard, Meter, OVERHEAD, Out, Token, WeakToken};
 use super::fault::Fault;
+use crate::manager::wire::message::Request;
 
 /// A client's number.
 pub(crate) type ClientId = u64;
@@ -26,7 +28,15 @@ pub(crate) struct Slot {
     pub(crate) kind: Box<str>,
     pub(crate) name: Option<Box<str>>,
     pub(crate) token: WeakToken,
+    /// Parked calls that wait in it.
+    pub(crate) waiters: BTreeSet<WaiterId>,
+    /// Clients that may hold something of it.
+    holders: HashSet<ClientId>,
+    _charge: Charge,
 }
+
+/// What an object costs beside its values.
+const OBJECT: usize = 4 * OVERHEAD;
 
 /// What belongs to a client.
 #[derive(Default)]
@@ -34,12 +44,20 @@ pub(crate) struct Client {
     /// In words, for display.
     pub(crate) who: Box<str>,
     /// The objects that it has references to, and how many of them were sent to it.
-    pub(crate) references: HashMap<u64, (Token, u64)>,
+    pub(crate) references: HashMap<u64, Reference>,
     pub(crate) waiters: BTreeSet<WaiterId>,
     /// Objects in which it may hold something.
     pub(crate) holds: HashSet<u64>,
     /// Whether it calls through rings, for display.
     pub(crate) has_rings: bool,
+}
+
+/// An object that a client has.
+pub(crate) struct Reference {
+    /// How many times it was sent.
+    pub(crate) count: u64,
+    _token: Token,
+    _charge: Charge,
 }
 
 /// A parked call.
@@ -62,6 +80,8 @@ pub(crate) struct Bounds {
     pub(crate) waiters: usize,
     /// Objects.
     pub(crate) objects: usize,
+    /// Elements that one call, or all of a transaction, may touch: as long as that takes, nobody else is served.
+    pub(crate) work: u64,
 }
 
 pub(crate) struct World {
@@ -69,6 +89,8 @@ pub(crate) struct World {
     pub(crate) bounds: Bounds,
     pub(crate) meter: Meter,
     pub(crate) objects: HashMap<u64, Slot>,
+    /// Their numbers, in order.
+    pub(crate) numbers: BTreeSet<u64>,
     pub(crate) names: HashMap<Box<str>, Token>,
     pub(crate) clients: HashMap<ClientId, Client>,
     pub(crate) waiters: HashMap<WaiterId, Waiter>,
@@ -78,6 +100,8 @@ pub(crate) struct World {
     last_object: u64,
     last_waiter: WaiterId,
     last_fence: u64,
+    /// What the present call may still do.
+    work_left: Cell<u64>,
 }
 
 impl World {
@@ -87,6 +111,7 @@ impl World {
             bounds,
             meter: Meter::new(bounds.memory),
             objects: HashMap::new(),
+            numbers: BTreeSet::new(),
             names: HashMap::new(),
             clients: HashMap::new(),
             waiters: HashMap::new(),
@@ -96,6 +121,7 @@ impl World {
             last_object: 0,
             last_waiter: 0,
             last_fence: 0,
+            work_left: Cell::new(bounds.work),
         }
     }
 
@@ -105,9 +131,27 @@ impl World {
         self.last_fence
     }
 
-    /// A value to be stored.
-    pub(crate) fn datum(&self, bytes: &[u8], objects: &[u64]) -> Result<Datum, Fault> {
-        if self.meter.lacks(bytes.len() + super::datum::OVERHEAD) {
+    /// Begins to count what a call does.
+    pub(crate) fn begin_work(&self) {
+        self.work_left.set(self.bounds.work);
+    }
+
+    /// Touches so many elements, unless that takes too long.
+    pub(crate) fn work(&self, elements: usize) -> Result<(), Fault> {
+        let left = self.work_left.get().checked_sub(elements as u64).ok_or_else(|| {
+            let message = format!(
+                "a call, or all of a transaction, may touch {} elements, because everybody else waits: do it in parts",
+                self.bounds.work
+            );
+            Fault::new(Fault::LIMIT, message)
+        })?;
+        self.work_left.set(left);
+        Ok(())
+    }
+
+    /// Room for so many bytes.
+    pub(crate) fn room(&self, bytes: usize) -> Result<Charge, Fault> {
+        if self.meter.lacks(bytes) {
             let message = format!(
                 "the manager stores {} bytes and may store {}: remove something, or start it with a higher limit",
                 self.meter.used(),
@@ -115,8 +159,14 @@ impl World {
             );
             return Err(Fault::new(Fault::LIMIT, message));
         }
+        Ok(self.meter.charge(bytes))
+    }
+
+    /// A value to be stored.
+    pub(crate) fn datum(&self, bytes: &[u8], objects: &[u64]) -> Result<Datum, Fault> {
+        let charge = self.room(bytes.len() + OVERHEAD)?;
         let references = objects.iter().map(|&object| self.token(object)).collect::<Result<_, _>>()?;
-        Ok(Datum::new(bytes, references, &self.meter))
+        Ok(Datum::new(bytes, references, charge))
     }
 
     /// A reference that keeps `object`.
@@ -139,6 +189,7 @@ impl World {
             let message = format!("the manager has {} objects and may have no more", self.bounds.objects);
             return Err(Fault::new(Fault::LIMIT, message));
         }
+        let charge = self.room(OBJECT + name.map_or(0, str::len))?;
         self.last_object += 1;
         let token = Token::new(self.last_object, &self.graveyard);
         let slot = Slot {
@@ -146,8 +197,12 @@ impl World {
             kind: kind.into(),
             name: name.map(Into::into),
             token: token.downgrade(),
+            waiters: BTreeSet::new(),
+            holders: HashSet::new(),
+            _charge: charge,
         };
         self.objects.insert(self.last_object, slot);
+        self.numbers.insert(self.last_object);
         if let Some(name) = name {
             self.names.insert(name.into(), token.clone());
         }
@@ -162,26 +217,36 @@ impl World {
                 return;
             }
             for object in dead {
-                self.objects.remove(&object);
-                let stranded: Vec<WaiterId> =
-                    self.waiters.iter().filter(|(_, w)| w.object == object).map(|(&id, _)| id).collect();
-                stranded.into_iter().for_each(|waiter| self.finish(waiter, Err(Fault::gone(object))));
-                self.clients.values_mut().for_each(|client| {
-                    client.holds.remove(&object);
-                });
+                let Some(slot) = self.objects.remove(&object) else { continue };
+                self.numbers.remove(&object);
+                slot.waiters.into_iter().for_each(|waiter| self.finish(waiter, Err(Fault::gone(object))));
+                for client in slot.holders {
+                    if let Some(client) = self.clients.get_mut(&client) {
+                        client.holds.remove(&object);
+                    }
+                }
             }
         }
     }
 
     /// Remembers that `client` may hold something of `object`.
     pub(crate) fn note_holding(&mut self, client: ClientId, object: u64) {
-        if let Some(client) = self.clients.get_mut(&client) {
-            client.holds.insert(object);
+        if let (Some(entry), Some(slot)) = (self.clients.get_mut(&client), self.objects.get_mut(&object)) {
+            entry.holds.insert(object);
+            slot.holders.insert(client);
         }
     }
 
-    /// Lets a call wait.
+    /// Lets a call wait, unless it does not want to.
     pub(crate) fn park(&mut self, who: Caller, timeout: Timeout) -> Result<WaiterId, Fault> {
+        if timeout == Timeout::After(0) {
+            return Err(Fault::would_block());
+        }
+        self.park_anyway(who, timeout)
+    }
+
+    /// Lets a call wait; one that does not want to expires at once.
+    pub(crate) fn park_anyway(&mut self, who: Caller, timeout: Timeout) -> Result<WaiterId, Fault> {
         let most = self.bounds.waiters;
         let client = self.clients.get_mut(&who.client).ok_or_else(|| Fault::gone(who.object))?;
         if client.waiters.len() >= most {
@@ -199,17 +264,31 @@ impl World {
         }
         let waiter = Waiter { client: who.client, request: who.request, object: who.object, deadline };
         self.waiters.insert(id, waiter);
+        self.wait_in(id, who.object);
         Ok(id)
+    }
+
+    fn wait_in(&mut self, id: WaiterId, object: u64) {
+        if let Some(slot) = self.objects.get_mut(&object) {
+            slot.waiters.insert(id);
+        }
+    }
+
+    fn wait_no_more_in(&mut self, id: WaiterId, object: u64) {
+        if let Some(slot) = self.objects.get_mut(&object) {
+            slot.waiters.remove(&id);
+        }
     }
 
     /// Lets a parked call wait for another object, as long as it takes.
     pub(crate) fn repark(&mut self, id: WaiterId, object: u64) {
-        if let Some(waiter) = self.waiters.get_mut(&id) {
-            waiter.object = object;
-            if let Some(deadline) = waiter.deadline.take() {
-                self.deadlines.remove(&(deadline, id));
-            }
+        let Some(waiter) = self.waiters.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut waiter.object, object);
+        if let Some(deadline) = waiter.deadline.take() {
+            self.deadlines.remove(&(deadline, id));
         }
+        self.wait_no_more_in(id, before);
+        self.wait_in(id, object);
     }
 
     /// Ends a parked call with its answer.
@@ -228,24 +307,38 @@ impl World {
         if let Some(client) = self.clients.get_mut(&waiter.client) {
             client.waiters.remove(&id);
         }
+        self.wait_no_more_in(id, waiter.object);
         Some(waiter)
     }
 
     /// Answers a call: from now on the client has the references in it.
     pub(crate) fn answer(&mut self, client: ClientId, request: u64, outcome: Result<Out, Fault>) {
-        let most = self.bounds.result;
         // Nobody waits for an answer to request 0.
-        let Some(entry) = self.clients.get_mut(&client).filter(|_| request != 0) else { return };
+        if request == 0 || !self.clients.contains_key(&client) {
+            return;
+        }
         let outcome = outcome.and_then(|out| {
-            if out.bytes.len() > most {
-                return Err(Fault::new(Fault::LIMIT, format!("the result has more than {most} bytes")));
-            }
-            for token in out.references {
-                entry.references.entry(token.object()).or_insert((token, 0)).1 += 1;
-            }
+            self.fits(&out)?;
+            self.give(client, out.references)?;
             Ok(out.bytes)
         });
         self.answers.push(Answer { client, request, outcome });
+    }
+
+    /// Counts references that a client receives: all, or none.
+    fn give(&mut self, client: ClientId, tokens: Vec<Token>) -> Result<(), Fault> {
+        let Some(entry) = self.clients.get(&client) else { return Ok(()) };
+        let new = tokens.iter().filter(|token| !entry.references.contains_key(&token.object())).count();
+        // For all of them at once, so that none is given if not all can be.
+        drop(self.room(new * OVERHEAD)?);
+        for token in tokens {
+            let object = token.object();
+            let meter = &self.meter;
+            let Some(entry) = self.clients.get_mut(&client) else { continue };
+            let charged = || Reference { count: 0, _token: token, _charge: meter.charge(OVERHEAD) };
+            entry.references.entry(object).or_insert_with(charged).count += 1;
+        }
+        Ok(())
     }
 
     /// When the first parked call gives up.
@@ -260,6 +353,14 @@ impl World {
         let waiter = self.waiters.get_mut(&id)?;
         waiter.deadline = None;
         Some((id, waiter.object))
+    }
+
+    /// Calls a method of an object; `None` if the call waits.
+    pub(crate) fn call(&mut self, who: Caller, request: &Request<'_>) -> Result<Option<Out>, Fault> {
+        self.with_body(who.object, |body, world| {
+            let arguments = Arguments::new(request.arguments, request.count);
+            body.inner_mut().call(&mut Call { world, who, method: request.method, arguments })
+        })?
     }
 
     /// Runs `work` with an object's body, which is out of the world meanwhile.

@@ -20,6 +20,8 @@ pub(crate) enum BadKey {
     Duplicate,
     /// A reference to an object.
     Reference,
+    /// Longer than [`LONGEST_KEY`].
+    TooLong(usize),
     /// No value at all.
     Malformed(Malformed),
 }
@@ -30,6 +32,9 @@ impl fmt::Display for BadKey {
             BadKey::NotANumber => f.write_str("NaN cannot be (in) a key: it equals nothing, not even itself"),
             BadKey::Duplicate => f.write_str("a map with a key twice cannot be (in) a key"),
             BadKey::Reference => f.write_str("a reference to an object cannot be (in) a key"),
+            BadKey::TooLong(len) => {
+                write!(f, "a key has at most {LONGEST_KEY} bytes, not {len}: store it as a value")
+            }
             BadKey::Malformed(malformed) => malformed.fmt(f),
         }
     }
@@ -41,8 +46,14 @@ impl From<Malformed> for BadKey {
     }
 }
 
+/// How many bytes a key has at most: to bring maps into order costs many times as much.
+const LONGEST_KEY: usize = 64 << 10;
+
 /// The canonical form of one whole value.
 pub(crate) fn canonical(value: &[u8]) -> Result<Vec<u8>, BadKey> {
+    if value.len() > LONGEST_KEY {
+        return Err(BadKey::TooLong(value.len()));
+    }
     let mut out = Vec::with_capacity(value.len());
     let mut reader = Reader::new(value);
     write_canonical(&mut reader, &mut out)?;
@@ -210,6 +221,8 @@ mod tests {
         assert_eq!(canonical(&[&[0x91][..], &nan].concat()), Err(BadKey::NotANumber));
         assert_eq!(canonical(&[0x82, 1, 0xc0, 0xcc, 1, 0xc0]), Err(BadKey::Duplicate));
         assert_eq!(canonical(&packed(|out| pack::reference(out, 3))), Err(BadKey::Reference));
+        let long = packed(|out| pack::binary(out, &vec![0; LONGEST_KEY]));
+        assert_eq!(canonical(&long), Err(BadKey::TooLong(LONGEST_KEY + 5)));
         assert_eq!(canonical(&[1, 1]), Err(BadKey::Malformed(Malformed::Trailing)));
     }
 

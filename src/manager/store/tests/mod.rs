@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+mod bounds;
 mod data;
 mod turns;
 
@@ -42,7 +43,7 @@ fn args() -> Args {
 
 impl Bench {
     fn new() -> Self {
-        let bounds = Bounds { memory: 1 << 20, result: 1 << 16, waiters: 8, objects: 100 };
+        let bounds = Bounds { memory: 1 << 20, result: 1 << 16, waiters: 8, objects: 100, work: 10_000 };
         let mut store = Store::new(bounds, Types::default());
         (1..=4).for_each(|client| store.enter(client, &format!("tester {client}")));
         Bench { store, now: 0, request: 0, answers: Vec::new() }
