@@ -263,9 +263,10 @@ pub(crate) struct KeyArgs {
     pub(crate) key_env: Option<String>,
 }
 
-/// Print the items of a queue or a broadcast as they come, without taking any
+/// Print the items of a queue, a pipe or a broadcast as they come, without taking any
 ///
-/// Nobody notices: nothing is written, nobody waits for it. What is overwritten between two looks is missed, and counted.
+/// Nobody notices: nothing is written, nobody waits for it. What is overwritten between two looks is missed, and counted; of queues
+/// of bytes and with a codec, queues with two ends, and pipes also what was taken between two looks.
 #[derive(ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -273,8 +274,8 @@ Examples:
   procshare tail jobs --all --count 10  the first ten of those that lie in it, taken or not
   procshare tail work/prices --json | jq .value
 
-Printed are each item's position and its value (bytes as hex where the type is not known by its name), and
-every second how many came, how many wait, and how many were missed")]
+Printed are each item's position and its value (text, or bytes as hex, where the type is not known by its name; in a
+pipe also which end sent it), and every second how many came, how many wait, and how many were missed")]
 pub(crate) struct Tail {
     /// The object: NAME, SPACE/NAME, /DIR/NAME, or @ and the beginning of an anonymous object's name
     #[arg(value_name = "NAME")]

@@ -87,8 +87,8 @@ pub(crate) fn describe_pipe(segment: &Arc<Segment>) -> Result<RawFacts> {
     pipe::describe(segment)
 }
 
-pub(crate) use glimpse::glimpse;
 pub use glimpse::{Glimpse, Glimpsed};
+pub(crate) use glimpse::{glimpse, streams};
 pub use joinable::{JoinableInit, JoinableQueue, Task};
 pub use pipe::{DEFAULT_PIPE_CAPACITY, Pipe, PipeEnd, PipeEndHandle, PipeError};
 pub use plain::{DEFAULT_QUEUE_CAPACITY, Queue};

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-use procshare::Space;
+use procshare::inspect::Inspector;
+use procshare::{Space, Trust};
 use procshare_harness::{Rng, child};
 
 /// A space in a directory of its own, removed at the end.
@@ -41,6 +42,19 @@ const BATCH: usize = 100;
 const SHORT: usize = 200;
 /// What the long run makes at random.
 const LONG: usize = 20_000;
+
+/// Looks at what is in `it` without taking it.
+fn look_at(space: &Space) {
+    let Ok(inspector) = Inspector::open(space.directory(), Trust::Owner) else { return };
+    let _ = inspector.detail("it");
+    for all in [true, false] {
+        if let Ok(mut items) = inspector.items("it", all) {
+            for _ in 0..3 {
+                let _ = items.look(5);
+            }
+        }
+    }
+}
 
 /// What one mutant is made by.
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +174,7 @@ impl Hostile<'_> {
             // A new file: the old one may still be mapped.
             let _ = fs::remove_file(&path);
             fs::write(&path, bytes).unwrap();
+            look_at(&home.space);
             (self.use_it)(&home.space);
         };
         for batch in mutants.chunks(BATCH) {

@@ -18,7 +18,7 @@ const SHOWN: usize = 32;
 /// How often the rate is told.
 const RATE: Duration = Duration::from_secs(1);
 
-/// Prints the items of a queue or a broadcast as they come, and takes none.
+/// Prints the items of a queue, a pipe or a broadcast as they come, and takes none.
 pub(crate) fn run(args: &Tail) -> Result<Verdict> {
     let address = Address::parse(&args.name, &args.place)?;
     let inspector = address.place.inspect()?;
@@ -84,13 +84,21 @@ impl Printer {
 
     fn item(&self, out: &mut impl Write, item: &Glimpsed) -> Result<()> {
         let value = preview(&self.type_name, &item.bytes);
-        let json = json!({ "position": item.position, "hex": hex(&item.bytes), "value": value });
+        let mut json =
+            json!({ "position": item.position, "bytes": item.len, "hex": hex(&item.bytes), "value": value });
+        let from = item.from.map_or(String::new(), |end| format!("{end:<5}  "));
+        if let (Some(end), Some(fields)) = (item.from, json.as_object_mut()) {
+            fields.insert("from".into(), end.into());
+        }
         let text = match &value {
             Value::Null => hex(&item.bytes[..item.bytes.len().min(SHOWN)]),
             value => value.to_string(),
         };
-        let more = if value.is_null() && item.bytes.len() > SHOWN { " ..." } else { "" };
-        self.line(out, &json, &format!("{:>8}  {text}{more}", item.position))
+        let more = match item.len {
+            len if value.is_null() && len > SHOWN || len > item.bytes.len() => format!(" ... ({len} bytes)"),
+            _ => String::new(),
+        };
+        self.line(out, &json, &format!("{:>8}  {from}{text}{more}", item.position))
     }
 
     fn rate(&mut self, out: &mut impl Write, glimpse: &Glimpse) -> Result<()> {

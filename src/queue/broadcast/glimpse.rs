@@ -32,7 +32,7 @@ pub(in crate::queue) fn glimpse(segment: &Arc<Segment>, next: Option<u64>, most:
         items.read(slot * layout.stride + layout.item_at, &mut bytes);
         fence(Acquire);
         let whole = there && stamp.load(Relaxed) == Stamp::written(position).0;
-        glimpse.push(whole.then_some(Glimpsed { position, bytes }));
+        glimpse.push(whole.then_some(Glimpsed { position, len: size, from: None, bytes }));
     }
     Ok(glimpse)
 }

@@ -20,12 +20,14 @@
 //! Positions count bytes since the ring was made, always whole [`UNIT`]s; stamps name them in units.
 
 mod frame;
+mod glimpse;
 mod put;
 mod take;
 
 use std::sync::Arc;
 
 use frame::{Frame, FrameHead};
+pub(in crate::queue) use glimpse::glimpse_at;
 
 use super::ring::{KEPT_PATIENCE, Line, SIDE_PATIENCE, Waiting};
 use super::stamp::{Stamp, State};

@@ -16,7 +16,8 @@ mod words;
 use std::fmt;
 use std::sync::Arc;
 
-use super::frames::{FrameRing, body_bytes};
+use super::frames::{FrameRing, body_bytes, glimpse_at};
+use super::glimpse::Glimpse;
 use crate::atomic::Ordering::*;
 use crate::error::{Error, Result};
 use crate::participant::{Attached, Body, Expect, Fact, Object, Plan, PlanFault, RawFacts, constructors};
@@ -162,6 +163,28 @@ pub(super) fn describe(segment: &Arc<Segment>) -> Result<RawFacts> {
         facts.push((name, Fact::Part(part)));
     }
     Ok(facts)
+}
+
+/// What one end sent and the other has not received, from `next` on; `side` 0: the left end.
+pub(super) fn glimpse(
+    segment: &Arc<Segment>,
+    side: usize,
+    next: Option<u64>,
+    most: usize,
+) -> Result<Glimpse> {
+    let head = Shared::<PipeHead>::new(segment, 0)?;
+    let fault = |fault: PlanFault| Error::NotASegment {
+        object: segment.object(),
+        what: fault.what,
+        expected: fault.expected,
+        found: fault.found.to_string(),
+    };
+    let places = places(head.capacity.load(Relaxed)).map_err(fault)?;
+    let (side, from) = if side == 0 { (Side::Left, "left") } else { (Side::Right, "right") };
+    let mut glimpse = glimpse_at(segment, places[side as usize], next, most)?;
+    glimpse.closed = head.ends[side as usize].is_closed();
+    glimpse.items.iter_mut().for_each(|item| item.from = Some(from));
+    Ok(glimpse)
 }
 
 constructors! {

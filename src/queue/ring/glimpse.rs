@@ -73,7 +73,7 @@ pub(in crate::queue) fn glimpse(segment: &Arc<Segment>, next: Option<u64>, most:
         // Acquire fence: whoever read bytes of a later item sees that its slot was taken before.
         fence(Acquire);
         let whole = there && is_there();
-        glimpse.push(whole.then_some(Glimpsed { position, bytes }));
+        glimpse.push(whole.then_some(Glimpsed { position, len: size, from: None, bytes }));
     }
     Ok(glimpse)
 }

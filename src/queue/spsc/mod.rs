@@ -6,11 +6,13 @@
 //! | [`producer`], [`consumer`] | the two ends |
 //! | [`chunks`] | several slots in place |
 //! | [`object`] | the queue as an object of a space |
+//! | [`glimpse`] | looking without being an end |
 //! | [`waits`] | how an end waits, alone and among other things |
 //! | `tasks` | the same for tasks (feature `async`) |
 
 mod chunks;
 mod consumer;
+mod glimpse;
 mod object;
 mod producer;
 mod ring;
@@ -25,6 +27,7 @@ use crate::shm::Plain;
 
 pub use chunks::{PeekedChunk, ReservedChunk};
 pub use consumer::Consumer;
+pub(in crate::queue) use glimpse::glimpse;
 pub use producer::Producer;
 pub(in crate::queue) use ring::SpscRing;
 
@@ -118,6 +121,12 @@ impl<T: Plain> SpscQueue<T> {
     /// Whether an end closed the queue.
     pub fn is_closed(&self) -> bool {
         self.ring.is_closed()
+    }
+
+    /// The most items that were in the queue at once, as its producer saw it whenever it seemed full: each time that it has put as many
+    /// as were free when it looked last.
+    pub fn high_water(&self) -> usize {
+        self.ring.high_water()
     }
 
     /// Items put, and items taken, since the queue was made.

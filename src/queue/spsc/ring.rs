@@ -23,24 +23,26 @@ use crate::shm::view::{Bytes, Shared, Word};
 
 /// One end, on lines of its own.
 #[repr(C, align(128))]
-struct EndWord {
+pub(super) struct EndWord {
     /// Items put, or taken, since the ring was made.
-    position: AtomicU64,
+    pub(super) position: AtomicU64,
     /// Who holds the end; 0: nobody.
     owner: AtomicU32,
     reserved: AtomicU32,
+    /// The producer's: the most items that were seen at once.
+    high_water: AtomicU64,
 }
 
 /// What precedes the slots.
 #[repr(C, align(128))]
 pub(in crate::queue) struct SpscHead {
-    capacity: AtomicU64,
-    closed: AtomicU32,
+    pub(super) capacity: AtomicU64,
+    pub(super) closed: AtomicU32,
     reserved: AtomicU32,
     not_empty: Line,
     not_full: Line,
-    producer: EndWord,
-    consumer: EndWord,
+    pub(super) producer: EndWord,
+    pub(super) consumer: EndWord,
 }
 
 // SAFETY: (S6) words and atomics only, all-zero is valid; positions are checked against each other before they count slots.
@@ -51,7 +53,7 @@ documented_layout!(SpscHead { capacity, closed, reserved, not_empty, not_full, p
 #[cfg(test)]
 mod end_layout {
     use super::EndWord;
-    documented_layout!(EndWord { position, owner, reserved });
+    documented_layout!(EndWord { position, owner, reserved, high_water });
 }
 
 /// Which end.
@@ -146,6 +148,7 @@ impl SpscRing {
             ("closed", Fact::Flag(head.closed.load(Relaxed) != 0)),
             ("put", Fact::Number(put)),
             ("taken", Fact::Number(taken)),
+            ("high_water", Fact::Number(head.producer.high_water.load(Relaxed))),
             ("producer", Fact::participant(head.producer.owner.load(Relaxed))),
             ("consumer", Fact::participant(head.consumer.owner.load(Relaxed))),
         ])
@@ -163,6 +166,11 @@ impl SpscRing {
         // Relaxed: two positions read one after the other are no instant anyway. The head first, so that the tail is not less.
         let taken = self.head.consumer.position.load(Relaxed);
         (self.head.producer.position.load(Relaxed), taken)
+    }
+
+    /// The most items that were seen at once.
+    pub(super) fn high_water(&self) -> usize {
+        self.head.producer.high_water.load(Relaxed).min(self.capacity as u64) as usize
     }
 
     pub(super) fn len(&self) -> usize {
@@ -290,6 +298,11 @@ impl SpscRing {
         let head = self.head.consumer.position.load(SeqCst);
         self.check(end.mine, head)?;
         end.theirs = head;
+        // Relaxed: a figure for display, which the producer alone writes.
+        let (mark, len) = (&self.head.producer.high_water, end.mine.wrapping_sub(head));
+        if len > mark.load(Relaxed) {
+            mark.store(len, Relaxed);
+        }
         match self.capacity - end.mine.wrapping_sub(head) as usize {
             0 => Err(NotPut::Full),
             room => Ok(room),
