@@ -1,5 +1,6 @@
 //! Server and clients over real sockets, through the public API alone.
 
+mod crowd;
 mod death;
 mod hostile;
 mod objects;

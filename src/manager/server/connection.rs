@@ -35,6 +35,9 @@ pub(super) enum Arrived {
 /// Bytes that are thrown away at once.
 const CHUNK: usize = 4 << 10;
 
+/// What a frame has at most beside its result.
+const BESIDE: usize = 16;
+
 pub(super) struct Connection {
     pub(super) stream: Stream,
     pub(super) who: String,
@@ -54,6 +57,8 @@ pub(super) struct Connection {
     pub(super) frame_began: Option<u64>,
     /// Since when too much is unread.
     pub(super) stalled: Option<u64>,
+    /// The longest result it takes.
+    pub(super) takes: usize,
     /// Through which calls and answers travel, instead of the stream.
     pub(super) rings: Option<Rings>,
     /// Whether it is among those that the next turn looks at.
@@ -78,6 +83,7 @@ impl Connection {
             heard: now,
             frame_began: None,
             stalled: None,
+            takes: 0,
             rings: None,
             is_ready: false,
             is_dirty: false,
@@ -190,14 +196,23 @@ impl Connection {
     }
 
     /// Takes one frame of somebody who is not inside.
-    pub(super) fn let_in(&mut self, content: &[u8], terms: &Terms<'_>) -> Result<(), Fault> {
+    ///
+    /// `room` says no if there are as many clients as there may be: that is told to those who may know.
+    pub(super) fn let_in(
+        &mut self,
+        content: &[u8],
+        terms: &Terms<'_>,
+        room: impl FnOnce() -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         let Phase::Outside(door) = &mut self.phase else { return Ok(()) };
         let step = door.hear(terms, &self.stream, content);
         let step = step.map_err(|Doubt(reason)| Fault::new(Fault::REFUSED, reason))?;
-        frame::write(&mut self.out, |out| out.extend_from_slice(&step.say));
-        if step.inside.is_some() {
+        if let Some(other) = step.inside {
+            room()?;
             self.phase = Phase::Inside;
+            self.takes = usize::try_from(other.longest).unwrap_or(usize::MAX).saturating_sub(BESIDE);
         }
+        frame::write(&mut self.out, |out| out.extend_from_slice(&step.say));
         Ok(())
     }
 }

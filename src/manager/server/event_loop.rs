@@ -1,17 +1,15 @@
 //! One thread for all clients: it reads, lets the store do it, and writes; nothing in it waits for one client.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
-use tracing::{debug, info, warn};
+use mio::{Events, Poll, Token};
 
 use super::Limits;
 use super::connection::{Arrived, Connection};
+use super::door::has_room;
 use super::handle::Shared;
 use super::rings::Watch;
 use crate::manager::store::{ClientId, Departure, Fault, Store};
@@ -25,13 +23,10 @@ use crate::sys::sockets::{Listener, Shut};
 pub(super) const WAKER: Token = Token(0);
 
 /// Set in the token of a client's process; the rest is the client's own.
-const PROCESS: usize = 1 << (usize::BITS - 1);
+pub(super) const PROCESS: usize = 1 << (usize::BITS - 1);
 
 /// How many frames of one client are looked at before the others get their turn.
 const TURN: usize = 256;
-
-/// How long a client that is thrown out is given to read why.
-const FAREWELL: u64 = 1_000_000_000;
 
 pub(super) struct EventLoop {
     pub(super) poll: Poll,
@@ -45,14 +40,18 @@ pub(super) struct EventLoop {
     pub(super) ends_on_request: bool,
     started: Instant,
     pub(super) connections: HashMap<ClientId, Connection>,
-    next: ClientId,
+    pub(super) next: ClientId,
     /// Clients with bytes or frames that have not been looked at.
     pub(super) ready: Vec<ClientId>,
     /// Clients with bytes to be sent.
     dirty: Vec<ClientId>,
     pub(super) watch: Watch,
-    /// Clients whose connection was cut, until what they hold comes back.
-    lost: BTreeMap<(u64, ClientId), ()>,
+    /// Clients that may live but are not connected any more, until what they hold comes back.
+    pub(super) lost: BTreeSet<(u64, ClientId)>,
+    /// Those of the connections that are not inside, or no longer.
+    pub(super) outside: BTreeSet<ClientId>,
+    /// Listeners where somebody waits whom the system would not let in.
+    pub(super) jammed: BTreeSet<usize>,
     /// Whether the time has come to look at everybody's clocks again.
     looked: u64,
 }
@@ -83,12 +82,14 @@ impl EventLoop {
             ready: Vec::new(),
             dirty: Vec::new(),
             watch: Watch::new(),
-            lost: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            outside: BTreeSet::new(),
+            jammed: BTreeSet::new(),
             looked: 0,
         }
     }
 
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
@@ -159,8 +160,9 @@ impl EventLoop {
             return Duration::ZERO;
         }
         let now = self.now();
-        let look = (!self.connections.is_empty()).then_some(self.looked + LOOK);
-        let lost = self.lost.first_key_value().map(|(&(at, _), ())| at);
+        let is_quiet = self.connections.is_empty() && self.jammed.is_empty();
+        let look = (!is_quiet).then_some(self.looked + LOOK);
+        let lost = self.lost.first().map(|&(at, _)| at);
         let next = [self.store.next_deadline(), look, lost].into_iter().flatten().min();
         // Rounded up: the system counts milliseconds, and waking early would spin.
         next.map_or(Duration::from_secs(1), |next| {
@@ -181,7 +183,7 @@ impl EventLoop {
         // Those that have more to be looked at were noted meanwhile.
         ready.append(&mut self.ready);
         self.ready = ready;
-        while let Some((&(at, client), ())) = self.lost.first_key_value()
+        while let Some(&(at, client)) = self.lost.first()
             && at <= now
         {
             self.lost.remove(&(at, client));
@@ -190,6 +192,8 @@ impl EventLoop {
         if now >= self.looked + LOOK {
             self.looked = now;
             self.look_at_clocks(now);
+            self.look_at_buffers(now);
+            std::mem::take(&mut self.jammed).into_iter().for_each(|at| self.accept(at));
             self.unwatch_quiet(now);
         }
         self.deliver();
@@ -205,50 +209,6 @@ impl EventLoop {
         self.shared.objects.store(self.store.objects(), Ordering::Relaxed);
         self.shared.bytes.store(self.store.bytes(), Ordering::Relaxed);
         self.shared.clients.store(self.connections.len(), Ordering::Relaxed);
-    }
-
-    fn accept(&mut self, at: usize) {
-        loop {
-            let stream = match self.listeners[at].0.accept() {
-                Ok(accepted) => accepted,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // One client's failure, or too many open files: the others go on, and the next event tries again.
-                Err(error) => {
-                    warn!(%error, "a client could not come in");
-                    if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted)
-                    {
-                        return;
-                    }
-                    continue;
-                }
-            };
-            let (client, now, who) = (self.next, self.now(), stream.peer());
-            self.next += 1;
-            let (token, fd) = (Token(client as usize), stream.as_fd().as_raw_fd());
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            if let Err(error) = self.poll.registry().register(&mut SourceFd(&fd), token, interest) {
-                warn!(%error, %who, "a client could not be watched");
-                continue;
-            }
-            let mut connection = Connection::new(stream, who, now);
-            if self.connections.len() >= self.limits.clients {
-                let message =
-                    format!("{} clients are connected, and no more are let in", self.limits.clients);
-                warn!(who = connection.who, "{message}");
-                connection.throw_out(&Fault::new(Fault::LIMIT, message), now);
-                // Told as far as it goes at once: nothing is kept of it.
-                let _ = connection.flush();
-                connection.stream.shut(Shut::Sending);
-                continue;
-            }
-            connection.process = connection.stream.peer_end().filter(|process| {
-                let (token, fd) = (Token(client as usize | PROCESS), process.as_raw_fd());
-                self.poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE).is_ok()
-            });
-            debug!(client, who = connection.who, "a client connects");
-            self.connections.insert(client, connection);
-            self.mark_ready(client);
-        }
     }
 
     /// Looks at what a client has sent.
@@ -289,10 +249,12 @@ impl EventLoop {
 
     /// Does what a client's next whole frame asks, if there is one.
     fn next_frame(&mut self, client: ClientId, now: u64) -> Result<bool, Fault> {
+        let all = self.connections.len();
         let Some(connection) = self.connections.get_mut(&client) else { return Ok(false) };
         if connection.is_leaving() {
             return Ok(false);
         }
+        let inside_all = all - self.outside.len();
         let longest = connection.longest(&self.limits);
         let inside = connection.is_inside();
         let mut frames = std::mem::take(&mut connection.frames);
@@ -304,7 +266,7 @@ impl EventLoop {
             Ok(Some(content)) => {
                 let (key, longest) = (self.key.as_ref(), self.limits.frame as u64);
                 let terms = Terms { protocol: PROTOCOL, key, number: self.server, longest };
-                let let_in = connection.let_in(content, &terms);
+                let let_in = connection.let_in(content, &terms, || has_room(inside_all, &self.limits));
                 self.mark_dirty(client);
                 let_in.map(|()| true)
             }
@@ -315,9 +277,9 @@ impl EventLoop {
         connection.frames = frames;
         let taken = taken?;
         if !inside && connection.is_inside() {
-            info!(client, who = connection.who, "a client is let in");
-            self.store.enter(client, &connection.who);
+            self.welcome(client);
         }
+        let Some(connection) = self.connections.get_mut(&client) else { return Ok(taken) };
         connection.frame_began = match (connection.frames.is_inside(), taken) {
             (true, false) => connection.frame_began.or(Some(now)),
             _ => None,
@@ -354,6 +316,11 @@ impl EventLoop {
             }
             let id = answer.request;
             match &answer.outcome {
+                Ok(result) if result.len() > connection.takes => {
+                    let message =
+                        format!("the result has {} bytes, more than the client takes", result.len());
+                    connection.reply(&Reply::Failed { id, kind: Fault::LIMIT, message: &message });
+                }
                 Ok(result) => connection.reply(&Reply::Done { id, result }),
                 Err(Fault { kind, message }) => connection.reply(&Reply::Failed { id, kind, message }),
             }
@@ -370,76 +337,6 @@ impl EventLoop {
         }
         if connection.unread() <= self.limits.unread && connection.stalled.take().is_some() {
             self.mark_ready(client);
-        }
-    }
-
-    /// Ends whoever has taken too long.
-    fn look_at_clocks(&mut self, now: u64) {
-        let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let over = |since: u64, limit: Duration| now.saturating_sub(since) > ns(limit);
-        let mut late: Vec<(ClientId, Fault)> = Vec::new();
-        let mut gone = Vec::new();
-        for (&client, connection) in &self.connections {
-            let limits = &self.limits;
-            if connection.is_leaving() {
-                if now.saturating_sub(connection.since) > FAREWELL {
-                    gone.push(client);
-                }
-            } else if !connection.is_inside() && over(connection.since, limits.handshake) {
-                late.push((client, Fault::new(Fault::LIMIT, "it took too long to be let in")));
-            } else if connection.frame_began.is_some_and(|began| over(began, limits.slow_frame)) {
-                late.push((client, Fault::new(Fault::LIMIT, "a frame took too long to come")));
-            } else if connection.stalled.is_some_and(|since| over(since, limits.stall)) {
-                late.push((client, Fault::new(Fault::LIMIT, "it does not read its answers")));
-            } else if limits.idle.is_some_and(|idle| over(connection.heard, idle))
-                && !self.store.is_waiting(client)
-            {
-                late.push((client, Fault::new(Fault::LIMIT, "it was silent for too long")));
-            }
-        }
-        late.into_iter().for_each(|(client, fault)| self.throw_out(client, &fault, now));
-        gone.into_iter().for_each(|client| self.close(client, now, "it was thrown out"));
-    }
-
-    fn throw_out(&mut self, client: ClientId, fault: &Fault, now: u64) {
-        let Some(connection) = self.connections.get_mut(&client) else { return };
-        if fault.kind == Fault::SHUTDOWN {
-            debug!(client, "a client says good bye");
-        } else {
-            warn!(
-                client,
-                who = connection.who,
-                kind = fault.kind,
-                reason = fault.message,
-                "a client is thrown out"
-            );
-        }
-        connection.throw_out(fault, now);
-        self.store.leave(now, client, Departure::Died);
-        self.mark_dirty(client);
-        self.mark_ready(client);
-    }
-
-    fn close(&mut self, client: ClientId, now: u64, reason: &str) {
-        let Some(connection) = self.connections.remove(&client) else { return };
-        debug!(client, who = connection.who, reason, "a client is gone");
-        if connection.is_inside() && connection.stream.is_remote() {
-            // It may live: its guards get the time to notice the loss before others get what it holds.
-            let grace = u64::try_from(self.limits.lost.as_nanos()).unwrap_or(u64::MAX);
-            self.lost.insert((now.saturating_add(grace), client), ());
-            return;
-        }
-        self.store.leave(now, client, Departure::Died);
-    }
-
-    /// Tells everybody that the server ends.
-    fn farewell(&mut self) {
-        info!(clients = self.connections.len(), "the server ends");
-        let (now, fault) = (self.now(), Fault::new(Fault::SHUTDOWN, "the server was shut down"));
-        for connection in self.connections.values_mut() {
-            connection.throw_out(&fault, now);
-            let _ = connection.flush();
-            connection.stream.shut(Shut::Sending);
         }
     }
 }

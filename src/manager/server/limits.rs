@@ -12,12 +12,16 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at once; further ones are told so and closed.
+    /// Clients at once; further ones are told so when they have shown who they are.
     pub clients: usize,
+    /// Connections at once of those who have not shown who they are, or are being sent away: when more come, the oldest is ended.
+    pub strangers: usize,
     /// Bytes of one frame, in either direction.
     pub frame: usize,
     /// Bytes that wait to be read by one client; its calls are not looked at while there are more.
     pub unread: usize,
+    /// Bytes in all of frames that have not come whole and of answers that wait to be read; beyond it, who has the most is ended.
+    pub buffers: usize,
     /// How long a client may leave so many unread.
     pub stall: Duration,
     /// How long a client may take to be let in.
@@ -38,7 +42,8 @@ pub struct Limits {
     /// Elements that one call, or all calls of a transaction, may touch: everybody else waits meanwhile. Sorting touches
     /// each element as often as the length has binary digits; what changes in the middle of a list moves what is behind it.
     pub work: u64,
-    /// How long what a client holds is kept after its TCP connection was cut: its guards report the loss before others get it.
+    /// How long what a client holds is kept when it lives and is not connected any more, because its TCP connection was cut, or it
+    /// was thrown out: its guards report the loss before others get it.
     pub lost: Duration,
 }
 
@@ -46,8 +51,10 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             clients: 1024,
+            strangers: 128,
             frame: 16 << 20,
             unread: 32 << 20,
+            buffers: 256 << 20,
             stall: Duration::from_secs(10),
             handshake: Duration::from_secs(5),
             slow_frame: Duration::from_secs(10),

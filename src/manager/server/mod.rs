@@ -1,6 +1,7 @@
 //! The server: sockets, limits, and one thread around the store.
 
 mod connection;
+mod door;
 mod event_loop;
 mod handle;
 mod limits;
