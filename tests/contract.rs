@@ -279,6 +279,113 @@ const POOL: &[Claim] = &[
     ),
 ];
 
+const MANAGER: &[Claim] = &[
+    (
+        "a server process of its own, which ends with its starter and leaves no socket",
+        "manager/start",
+        &[
+            "it_serves_all_that_connect_until_it_is_dropped",
+            "it_ends_with_a_killed_starter_and_leaves_no_socket",
+        ],
+    ),
+    (
+        "dicts, lists, values, arrays and namespaces of whatever serde carries, also of mixed content",
+        "manager/objects",
+        &[
+            "a_dict_carries_what_serde_carries",
+            "mixed_content_as_in_the_tutorials",
+            "a_dict_is_a_hash_map",
+            "lists_values_arrays_and_namespaces",
+        ],
+    ),
+    (
+        "locks, conditions, barriers, semaphores and queues",
+        "manager/objects",
+        &[
+            "locks_exclude_threads_and_clients",
+            "conditions_barriers_and_semaphores",
+            "queues_hand_every_item_to_one",
+        ],
+    ),
+    (
+        "nested objects; one in flight is kept",
+        "manager/objects",
+        &[
+            "nested_objects_are_references_and_live_as_long_as_they_are_referred_to",
+            "a_handle_keeps_its_object_on_the_way",
+        ],
+    ),
+    ("types of one's own", "manager/objects", &["registered_types_are_called_by_name"]),
+    ("batches, and transactions over several objects", "manager/objects", &["batches_and_transactions"]),
+    (
+        "calls that wait block no other call of their connection",
+        "manager/objects",
+        &["a_blocking_call_blocks_no_other_call_of_its_connection"],
+    ),
+    ("what a dead client held comes back", "manager/death", &["what_a_killed_client_held_comes_back"]),
+    (
+        "a dead server is an error for all that wait, and its socket prevents no start",
+        "manager/death",
+        &["a_killed_server_is_an_error_for_all_that_wait_and_its_socket_can_be_taken"],
+    ),
+    (
+        "over TCP a cut connection is no death: the guard is lost, and the successor is told",
+        "manager/remote",
+        &["a_cut_wire_loses_the_guard_and_the_successor_is_told"],
+    ),
+    (
+        "no acknowledged write is lost, whoever is killed",
+        "manager/storm",
+        &["no_acknowledged_write_is_lost_and_nothing_stays_locked"],
+    ),
+    (
+        "any language can join",
+        "manager/python",
+        &["a_python_program_takes_part", "a_python_program_with_the_wrong_key_stays_outside"],
+    ),
+    (
+        "rings on one machine, by themselves; the socket otherwise",
+        "manager/rings",
+        &[
+            "they_are_used_where_both_sides_have_them_and_nowhere_else",
+            "frames_longer_than_the_ring_go_in_pieces",
+            "sleepers_are_woken_and_cost_nothing",
+        ],
+    ),
+    (
+        "bad input ends its client alone, with a reason",
+        "manager/hostile",
+        &[
+            "garbage_is_told_what_it_is",
+            "bad_frames_end_their_client_with_a_reason",
+            "random_bytes_break_nothing",
+            "a_million_tiny_frames_are_answered_between_those_of_others",
+            "a_client_that_never_reads_is_ended_and_costs_bounded_memory",
+            "slow_senders_and_silent_strangers_are_ended",
+            "too_many_clients_are_told_so",
+        ],
+    ),
+    (
+        "also through rings",
+        "manager/rings",
+        &[
+            "positions_that_cannot_be_end_their_client_with_a_reason",
+            "false_sleepers_cost_bells_and_nothing_else",
+            "random_words_and_bytes_break_nothing",
+            "a_stopped_client_with_a_full_ring_delays_nobody",
+        ],
+    ),
+    (
+        "who does not know the key stays outside, on either side",
+        "manager/hostile",
+        &[
+            "who_does_not_know_the_key_stays_outside",
+            "a_replayed_proof_is_refused",
+            "an_impostor_is_not_believed",
+        ],
+    ),
+];
+
 const CONTRACT: &[(&str, &[Claim])] = &[
     ("Lock", LOCK),
     ("RLock", RLOCK),
@@ -292,6 +399,7 @@ const CONTRACT: &[(&str, &[Claim])] = &[
     ("Latch, Once", LATCH_AND_ONCE),
     ("Queue, batches in place", QUEUE_BATCHES),
     ("Pool, Executor", POOL),
+    ("Manager", MANAGER),
 ];
 
 /// Whether the file has this test, and the test command runs it.
