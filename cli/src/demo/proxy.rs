@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
-use procshare::manager::{Address, Dict, Event, List, Manager, ManagerProcess, ManagerResult};
+use procshare::manager::{Address, Dict, Event, List, Manager, ManagerProcess, ManagerResult, Transaction};
 use procshare::process::Process;
 
 use super::crew::{Work, Worker};
@@ -53,15 +53,22 @@ impl Desk {
 
     /// Moves the first file, if there is one, to these hands.
     fn take(&self, manager: &Manager, hands: &List<Numbered>) -> ManagerResult<Option<Numbered>> {
-        manager.transaction(|plan| {
-            plan.read(hands.calls().len()?)?;
-            let first = plan.read(self.files.calls().get(0)?)?;
-            if let Some(file) = &first {
-                plan.write(self.files.calls().pop_front()?)?;
-                plan.write(hands.calls().push(file)?)?;
-            }
-            Ok(first)
-        })
+        manager.transaction(|plan| self.plan_to_take(plan, hands))
+    }
+
+    fn plan_to_take(
+        &self,
+        plan: &mut Transaction<'_>,
+        hands: &List<Numbered>,
+    ) -> ManagerResult<Option<Numbered>> {
+        // Depends on the hands, so that it fails once somebody has settled them.
+        plan.read(hands.calls().len()?)?;
+        let first = plan.read(self.files.calls().get(0)?)?;
+        if let Some(file) = &first {
+            plan.write(self.files.calls().pop_front()?)?;
+            plan.write(hands.calls().push(file)?)?;
+        }
+        Ok(first)
     }
 
     /// Adds the counts of the file in these hands, unless it was taken out of them.
@@ -72,19 +79,27 @@ impl Desk {
         number: u64,
         counts: &Counts,
     ) -> ManagerResult<()> {
-        manager.transaction(|plan| {
-            if plan.read(hands.calls().len()?)? == 0 {
-                return Ok(());
-            }
-            plan.write(hands.calls().clear()?)?;
-            for (name, count) in counts.named() {
-                plan.write(self.tally.calls().add(&name, &count)?)?;
-            }
-            if counts.skipped > 0 {
-                plan.write(self.skipped.calls().push(&number)?)?;
-            }
-            Ok(())
-        })
+        manager.transaction(|plan| self.plan_to_commit(plan, hands, number, counts))
+    }
+
+    fn plan_to_commit(
+        &self,
+        plan: &mut Transaction<'_>,
+        hands: &List<Numbered>,
+        number: u64,
+        counts: &Counts,
+    ) -> ManagerResult<()> {
+        if plan.read(hands.calls().len()?)? == 0 {
+            return Ok(());
+        }
+        plan.write(hands.calls().clear()?)?;
+        for (name, count) in counts.named() {
+            plan.write(self.tally.calls().add(&name, &count)?)?;
+        }
+        if counts.skipped > 0 {
+            plan.write(self.skipped.calls().push(&number)?)?;
+        }
+        Ok(())
     }
 
     /// Puts what is in these hands back in front of all others. From now on their owner's calls that are under way fail.
@@ -204,17 +219,28 @@ mod tests {
         desk("late", |manager, desk| {
             let hands = Desk::hands(manager, 0).unwrap();
             desk.files.push(&(3, Listed { path: "x".into(), limit: 1 })).unwrap();
-            // Settled while a worker takes a file: it has to begin again.
-            let mut tries = 0;
+            // Settled between a worker's look and its change: what it planned fails.
+            let (mut takes, mut commits) = (0, 0);
             let taken = manager.transaction(|plan| {
-                tries += 1;
-                plan.read(hands.calls().len()?)?;
-                if tries == 1 {
+                takes += 1;
+                let first = desk.plan_to_take(plan, &hands)?;
+                if takes == 1 {
                     desk.put_back(manager, &hands)?;
                 }
-                plan.write(desk.files.calls().pop_front()?)
+                Ok(first)
             });
-            assert_eq!((taken.is_ok(), tries), (true, 2));
+            assert_eq!((taken.unwrap().map(|file| file.0), takes), (Some(3), 2));
+            let one = Counts { files: 1, bytes: 5, ..Counts::zero() };
+            let committed = manager.transaction(|plan| {
+                commits += 1;
+                desk.plan_to_commit(plan, &hands, 3, &one)?;
+                if commits == 1 {
+                    desk.put_back(manager, &hands)?;
+                }
+                Ok(())
+            });
+            assert_eq!((committed.is_ok(), commits), (true, 2));
+            assert_eq!((desk.files.len().unwrap(), desk.tally.len().unwrap()), (1, 0));
         });
     }
 
