@@ -391,3 +391,26 @@ fn two_hundred_die_at_random_and_all_room_is_left() {
         }
     });
 }
+
+#[test]
+fn items_of_other_types_lie_in_place() {
+    let queue = BytesQueue::anonymous(4096).unwrap();
+    for round in 0..40 {
+        queue.put(&vec![0; round]).unwrap();
+        let mut room = queue.reserve(8 * round).unwrap();
+        let numbers = room.zeroed_slice_of::<u64>().unwrap();
+        assert_eq!(numbers, vec![0; round]);
+        numbers.iter_mut().enumerate().for_each(|(index, number)| *number = index as u64);
+        room.commit();
+        queue.get().unwrap();
+        let item = queue.peek().unwrap();
+        assert_eq!(item.slice_of::<u64>().unwrap(), (0..round as u64).collect::<Vec<_>>());
+        assert_eq!(item.slice_of::<bool>().is_ok(), round < 3, "only zeros and ones");
+        item.release();
+    }
+    queue.put(&[1, 0, 1]).unwrap();
+    let item = queue.peek().unwrap();
+    assert_eq!(item.slice_of::<bool>().unwrap(), [true, false, true]);
+    assert!(matches!(item.slice_of::<u16>(), Err(Error::InvalidBits { .. })), "three bytes");
+    assert!(matches!(queue.reserve(3).unwrap().zeroed_slice_of::<u16>(), Err(Error::InvalidBits { .. })));
+}

@@ -5,7 +5,9 @@ use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
+use crate::error::{Error, Result};
 use crate::queue::frames::{FrameRing, HeldFrame};
+use crate::shm::Plain;
 
 /// Room in a [`BytesQueue`](super::BytesQueue) that is written in place; [`commit`](Self::commit) puts it.
 ///
@@ -61,6 +63,17 @@ impl<'a> BytesReservation<'a> {
             self.written = len;
             std::slice::from_raw_parts_mut(place.as_ptr(), len)
         }
+    }
+
+    /// All of it as items of type `T`, to be written; what was not written before is zero.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidBits`] if it is not a whole number of them, or they need another alignment than 16 or less; for what was
+    /// written before and is no such item.
+    pub fn zeroed_slice_of<T: Plain + bytemuck::Zeroable>(&mut self) -> Result<&mut [T]> {
+        let (ring, len) = (self.ring, self.held.len);
+        bytemuck::checked::try_cast_slice_mut(self.zeroed()).map_err(|_| no_items::<T>(ring, len))
     }
 
     /// Writes `from` to the beginning, as far as there is room; the rest becomes zero. Returns all bytes.
@@ -141,11 +154,36 @@ impl<'a> PeekedBytes<'a> {
         PeekedBytes { ring, held, place: place(ring, &held) }
     }
 
+    /// The item as items of type `T`; items of a queue of bytes begin at multiples of 16.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidBits`] for bytes that are no such items, or not a whole number of them, and for types of a larger alignment.
+    ///
+    /// ```
+    /// let frames = procshare::BytesQueue::anonymous(1024)?;
+    /// let mut frame = frames.reserve(4 * 100)?;
+    /// frame.zeroed_slice_of::<f32>()?[7] = 0.5;
+    /// frame.commit();
+    /// let frame = frames.peek()?; // not copied
+    /// assert_eq!(frame.slice_of::<f32>()?[7], 0.5);
+    /// # Ok::<(), procshare::Error>(())
+    /// ```
+    pub fn slice_of<T: Plain>(&self) -> Result<&[T]> {
+        bytemuck::checked::try_cast_slice(self).map_err(|_| no_items::<T>(self.ring, self.held.len))
+    }
+
     /// Takes the item out of the queue for good.
     pub fn release(self) {
         let this = std::mem::ManuallyDrop::new(self);
         this.ring.finish(this.held, true);
     }
+}
+
+#[cold]
+fn no_items<T: Plain>(ring: &FrameRing, len: usize) -> Error {
+    let at = format!("an item of {len} bytes");
+    Error::InvalidBits { object: ring.attached().object(), type_name: T::NAME, at }
 }
 
 fn place(ring: &FrameRing, held: &HeldFrame) -> NonNull<u8> {
