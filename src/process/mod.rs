@@ -72,9 +72,10 @@ pub use task::{Argument, Arguments, Task};
 pub use crate::net::{Address, BadAddress, Key, KeyError};
 pub use crate::sys::children::Sentinel;
 
-/// What the attribute's code names.
+/// What the attribute's code names, and what proofs need.
 #[doc(hidden)]
 pub mod hidden {
+    pub use super::pool::{Fate, Rehearsal};
     pub use super::registry::TASKS;
     pub use super::task::Entry;
     pub use linkme;

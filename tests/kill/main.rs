@@ -35,6 +35,7 @@ mod latch;
 mod lock;
 mod once;
 mod pipe;
+mod pool;
 mod queue;
 mod rlock;
 mod rwlock;

@@ -9,6 +9,7 @@ mod ends;
 mod executor;
 mod pool;
 mod pool_async;
+mod pool_attack;
 mod pool_deaths;
 mod starts;
 mod support;

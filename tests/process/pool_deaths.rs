@@ -112,8 +112,8 @@ fn count_and_return(calls: Handle<AtomicArray<u32>>, index: usize, spins: u32) -
     index
 }
 
-/// Kills workers at random until `kills` have been killed, while tasks run; each must be called at most once, and have an
-/// outcome that fits.
+/// Kills workers at random until `kills` have been killed, while tasks run, alone and in chunks; each must be called at most once, and
+/// have an outcome that fits.
 fn storm(kills: u32, seed: u64) {
     let place = Place::new(&format!("pool-storm-{seed:x}"));
     let mut random = Rng::new(seed);
@@ -126,8 +126,12 @@ fn storm(kills: u32, seed: u64) {
             let calls = AtomicArray::builder().space(&place.space).anonymous(vec![0u32; TASKS]).unwrap();
             let chunk_spins = 1 + random.below(20_000) as u32;
             let items = (0..TASKS).map(|index| (&calls, index, chunk_spins));
+            let in_chunks = rounds % 2 == 0;
             let outcomes = std::thread::scope(|scope| {
                 let running = scope.spawn(|| {
+                    if in_chunks {
+                        return pool.try_starmap::<count_and_return>(items).unwrap();
+                    }
                     let jobs: Vec<_> =
                         items.map(|item| pool.apply_async::<count_and_return>(item).unwrap()).collect();
                     jobs.iter().map(|job| job.get()).collect::<Vec<_>>()

@@ -4,14 +4,46 @@ use std::collections::VecDeque;
 
 use super::message;
 use super::run::Chunk;
-use crate::process::error::Failure;
+use crate::process::error::{Exit, Failure, TaskError};
 use crate::process::handle::Process;
 use crate::queue::{BytesQueue, Consumer, GetError, PutError};
 
-/// A worker process as the pool sees it.
+/// What a pool wants of the process of a worker.
+pub(super) trait Body: Send {
+    fn pid(&self) -> u32;
+    fn kill(&self);
+    /// How it ended, if it has.
+    fn exit(&self) -> Option<Exit>;
+    /// What the panic said that ended it.
+    fn last_word(&self) -> Option<String>;
+}
+
+impl Body for Process<Result<(), Failure>> {
+    fn pid(&self) -> u32 {
+        self.pid()
+    }
+
+    fn kill(&self) {
+        // It fails only if there is none any more.
+        let _ = self.kill();
+    }
+
+    fn exit(&self) -> Option<Exit> {
+        self.exit_status()
+    }
+
+    fn last_word(&self) -> Option<String> {
+        match self.try_join() {
+            Err(TaskError::Panicked { message, .. }) => Some(message),
+            _ => None,
+        }
+    }
+}
+
+/// A worker as the pool sees it.
 pub(super) struct Worker {
     generation: u32,
-    pub(super) process: Process<Result<(), Failure>>,
+    pub(super) body: Box<dyn Body>,
     tasks: BytesQueue,
     /// What did not fit into the queue yet.
     parts: VecDeque<Vec<u8>>,
@@ -29,15 +61,10 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(
-        generation: u32,
-        process: Process<Result<(), Failure>>,
-        tasks: BytesQueue,
-        says: Consumer<u8>,
-    ) -> Self {
+    pub(super) fn new(generation: u32, body: Box<dyn Body>, tasks: BytesQueue, says: Consumer<u8>) -> Self {
         Worker {
             generation,
-            process,
+            body,
             tasks,
             parts: VecDeque::new(),
             chunks: VecDeque::new(),
@@ -70,7 +97,7 @@ impl Worker {
 
     /// Ends it: its own end settles the rest.
     pub(super) fn is_unusable(&mut self) {
-        let _ = self.process.kill();
+        self.body.kill();
     }
 
     /// Puts a chunk into its queue, as far as there is room.
@@ -204,9 +231,7 @@ impl Crew {
     /// Those whose processes have ended.
     pub(super) fn ended(&mut self) -> Vec<Post> {
         let posts = self.posts();
-        posts
-            .filter(|&post| self.find(post).is_some_and(|worker| worker.process.exit_status().is_some()))
-            .collect()
+        posts.filter(|&post| self.find(post).is_some_and(|worker| worker.body.exit().is_some())).collect()
     }
 
     /// Takes a worker out of its place.
@@ -227,6 +252,6 @@ impl Crew {
 
     /// The processes' numbers.
     pub(super) fn pids(&mut self) -> Vec<u32> {
-        self.working().map(|worker| worker.process.pid()).collect()
+        self.working().map(|worker| worker.body.pid()).collect()
     }
 }

@@ -318,7 +318,7 @@ impl Engine {
 
     fn settle(&self, post: Post, state: &mut State, effects: &mut Effects) {
         let Some(worker) = state.crew.take(post) else { return };
-        let exit = worker.process.exit_status().unwrap_or(Exit::Unknown);
+        let exit = worker.body.exit().unwrap_or(Exit::Unknown);
         state.settle(worker, exit, effects);
         if state.starts_in_vain() {
             let reason = format!("one worker after the other ended before it was ready; the last one {exit}");

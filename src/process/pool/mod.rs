@@ -11,6 +11,7 @@
 //! | `worker` | the other side |
 //! | `message` | what travels |
 //! | `batch`, `job`, `stream` | where outcomes arrive: one by one, or many |
+//! | `rehearsal` | both sides without a process, for proofs |
 //! | `callbacks` | the thread of callbacks |
 
 mod batch;
@@ -20,6 +21,7 @@ mod crew;
 mod engine;
 mod job;
 mod message;
+mod rehearsal;
 mod run;
 mod start;
 mod state;
@@ -32,6 +34,8 @@ use std::thread::JoinHandle;
 
 pub use builder::PoolBuilder;
 pub use job::Job;
+#[doc(hidden)]
+pub use rehearsal::{Fate, Rehearsal};
 pub use start::Initialised;
 pub use state::{OnDeath, Progress};
 pub use stream::Outcomes;

@@ -68,7 +68,7 @@ pub(super) fn now(engine: &Arc<Engine>, post: Post) -> Result<(), TaskError> {
     let result = match worker {
         Ok(worker) => {
             if matches!(state.phase, Phase::Ending(_)) {
-                let _ = worker.process.kill();
+                worker.body.kill();
             }
             state.crew.fill(post, Some(worker));
             Ok(())
@@ -141,5 +141,5 @@ fn worker(engine: &Arc<Engine>, post: Post) -> Result<Worker, TaskError> {
     let builder =
         ProcessBuilder::new().name(format!("{}-{}", recipe.name, post.place)).on_end(Box::new(look));
     let process = builder.start::<pool_worker>((plan,))?;
-    Ok(Worker::new(post.generation, process, tasks, says))
+    Ok(Worker::new(post.generation, Box::new(process), tasks, says))
 }

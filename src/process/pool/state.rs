@@ -396,7 +396,7 @@ impl State {
     /// Settles what a dead worker had, all of whose words were heard: what it ran has no outcome, and gets an error; what it did
     /// not begin goes to others.
     pub(super) fn settle(&mut self, mut worker: Worker, exit: Exit, effects: &mut Effects) {
-        let pid = worker.process.pid();
+        let pid = worker.body.pid();
         let mut is_unexpected = !worker.may_leave;
         if let Some(chunk) = worker.chunks.front_mut()
             && chunk.is_begun
@@ -405,9 +405,9 @@ impl State {
             is_unexpected = true;
             let task = chunk.kind.entry.name();
             // Where a panic ends the process, it has left a word before.
-            let error = match worker.process.try_join() {
-                Err(TaskError::Panicked { message, .. }) => TaskError::Panicked { task, message },
-                _ => TaskError::Died { task, pid, exit },
+            let error = match worker.body.last_word() {
+                Some(message) => TaskError::Panicked { task, message },
+                None => TaskError::Died { task, pid, exit },
             };
             let (first, batch) = (chunk.pass(1), Arc::clone(&chunk.kind.batch));
             self.arrive(&batch, Arrival::failed(first, 1, error), false, effects);

@@ -35,16 +35,17 @@ pub(super) struct Plan {
 /// A worker of a pool.
 #[procshare_macros::task(name = "procshare::pool_worker", crate = "crate")]
 pub(super) fn pool_worker(plan: Plan) -> std::result::Result<(), Failure> {
-    let mut worker = Worker {
-        tasks: plan.tasks.attach()?,
-        voice: Voice { says: plan.says.attach()?.producer()?, bell: plan.bell.attach()? },
-        words: Vec::new(),
-        clock: Clock::new(),
-    };
+    let (tasks, says) = (plan.tasks.attach()?, plan.says.attach()?);
+    let mut worker = Worker::new(tasks, says.producer()?, plan.bell.attach()?);
     if worker.initialise(plan.initialiser)? {
         worker.work()?;
     }
     Ok(())
+}
+
+/// Works as a worker that is initialised.
+pub(super) fn work(tasks: BytesQueue, says: Producer<u8>, bell: Event) -> Result<()> {
+    Worker::new(tasks, says, bell).work()
 }
 
 struct Worker {
@@ -127,6 +128,10 @@ impl Clock {
 }
 
 impl Worker {
+    fn new(tasks: BytesQueue, says: Producer<u8>, bell: Event) -> Self {
+        Worker { tasks, voice: Voice { says, bell }, words: Vec::new(), clock: Clock::new() }
+    }
+
     /// Runs the initialiser; says whether it goes on.
     fn initialise(&mut self, initialiser: Option<(u32, Vec<u8>)>) -> Result<bool> {
         let mut words = Vec::new();
