@@ -129,11 +129,12 @@ fn entry_pools() {
     }
     assert_eq!(place.objects(), Vec::<String>::new());
     assert!(active_children().is_empty());
-    let after = (descriptors(), threads());
-    assert!(
-        after.0 <= before.0 && after.1 <= before.1,
-        "descriptors and threads: {before:?}, then {after:?}"
-    );
+    // Another thread lets go of the last process, in a moment.
+    limited(|| {
+        while descriptors() > before.0 || threads() > before.1 {
+            std::thread::yield_now();
+        }
+    });
 }
 
 fn one_after_the_other(count: u32) {

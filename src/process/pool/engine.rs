@@ -319,8 +319,12 @@ impl Engine {
     fn settle(&self, post: Post, state: &mut State, effects: &mut Effects) {
         let Some(worker) = state.crew.take(post) else { return };
         let exit = worker.body.exit().unwrap_or(Exit::Unknown);
+        let (was_ready, last_word) = (worker.is_ready, worker.body.last_word());
         state.settle(worker, exit, effects);
-        if state.starts_in_vain() {
+        if let (false, Some(reason)) = (was_ready, last_word) {
+            // Where a panic ends the process, this is what the initialiser had to say.
+            state.end_all(TaskError::InitialiserFailed { reason }, effects);
+        } else if state.starts_in_vain() {
             let reason = format!("one worker after the other ended before it was ready; the last one {exit}");
             state.end_all(TaskError::InitialiserFailed { reason }, effects);
         }
