@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use procshare::process::{Pool, TaskError, active_children};
 use procshare::{AtomicValue, Event, Handle};
-use procshare_harness::{Reexec, child, entered};
+use procshare_harness::{Reexec, child, entered, watchdog};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::pool::{square, wait_for};
@@ -115,26 +115,27 @@ fn threads() -> usize {
 fn entry_pools() {
     let Some(argument) = entered("pool_attack::entry_pools") else { return };
     let (count, done): (u32, Handle<AtomicValue<u32>>) = serde_json::from_str(&argument).unwrap();
+    watchdog(10 * LIMIT, || make_pools(count, &done.attach().unwrap()));
+}
+
+fn make_pools(count: u32, done: &AtomicValue<u32>) {
     let place = Place::new("pools");
     let make = || {
         let pool = Pool::builder().workers(1).space(&place.space).build().unwrap();
         assert_eq!(pool.map::<square>(0..3u64).unwrap(), [0, 1, 4]);
         pool.workers()
     };
-    make();
+    make().into_iter().for_each(until_gone);
     let before = (descriptors(), threads());
     for _ in 0..count {
         make().into_iter().for_each(until_gone);
-        done.attach().unwrap().fetch_add(1).unwrap();
+        done.fetch_add(1).unwrap();
     }
     assert_eq!(place.objects(), Vec::<String>::new());
-    assert!(active_children().is_empty());
     // Another thread lets go of the last process, in a moment.
-    limited(|| {
-        while descriptors() > before.0 || threads() > before.1 {
-            std::thread::yield_now();
-        }
-    });
+    while !active_children().is_empty() || descriptors() > before.0 || threads() > before.1 {
+        std::thread::yield_now();
+    }
 }
 
 fn one_after_the_other(count: u32) {
