@@ -74,13 +74,21 @@ fn tally_with_workers(files: &[Listed], workers: usize, seed: Option<u64>) -> Re
             .with("consumers", consumers)
             .with("chunks", chunks),
     ];
-    #[cfg(unix)]
-    {
-        let (proxies, _) = crew::run(|| proxy::ProxyPath::new(files, workers, hold), seed)?;
-        let title = format!("{} by proxies of a manager", count(workers, "worker"));
-        paths.push(PathReport::new("proxy", title, proxies).with("workers", workers));
-    }
+    paths.extend(tally_by_proxies(files, workers, seed)?);
     Ok(paths)
+}
+
+#[cfg(unix)]
+fn tally_by_proxies(files: &[Listed], workers: usize, seed: Option<u64>) -> Result<Option<PathReport>> {
+    let (proxies, _) = crew::run(|| proxy::ProxyPath::new(files, workers, seed.is_some()), seed)?;
+    let title = format!("{} by proxies of a manager", count(workers, "worker"));
+    Ok(Some(PathReport::new("proxy", title, proxies).with("workers", workers)))
+}
+
+/// There is no manager on this system.
+#[cfg(not(unix))]
+fn tally_by_proxies(_: &[Listed], _: usize, _: Option<u64>) -> Result<Option<PathReport>> {
+    Ok(None)
 }
 
 fn count(number: usize, what: &str) -> String {
