@@ -27,6 +27,7 @@
 
 mod client;
 mod error;
+mod numbered;
 mod proxy;
 mod server;
 mod start;

@@ -91,7 +91,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn head(&mut self) -> Result<Head<'a>, Malformed> {
-        let marker = self.take(1)?[0];
+        let &marker = self.bytes.get(self.at).ok_or(Malformed::Truncated)?;
+        self.at += 1;
         Ok(match marker {
             0x00..=0x7f => Head::Int(marker.into()),
             0x80..=0x8f => Head::Map((marker & 0x0f).into()),
@@ -126,28 +127,47 @@ impl<'a> Reader<'a> {
     /// Reads one whole value and gives its bytes; what it refers to is told to `referred`.
     pub(crate) fn value_with(&mut self, mut referred: impl FnMut(u64)) -> Result<&'a [u8], Malformed> {
         let start = self.at;
-        // How many values are still to come on each level; the first level is the value itself.
-        let mut open = [0u64; DEEPEST + 1];
-        let mut depth = 0;
-        open[0] = 1;
+        let mut left = self.step(&mut referred)?.unwrap_or(0);
+        // Most values hold no others that hold others.
+        while left > 0 {
+            left -= 1;
+            if let Some(inner) = self.step(&mut referred)? {
+                self.deep(left, inner, &mut referred)?;
+                break;
+            }
+        }
+        Ok(&self.bytes[start..self.at])
+    }
+
+    /// Reads one head; of an array or a map, how many values follow that belong to it.
+    fn step(&mut self, referred: &mut impl FnMut(u64)) -> Result<Option<u64>, Malformed> {
+        let head = self.head()?;
+        if let Head::Extension(REFERENCE, data) = head {
+            referred(u64::from_be_bytes(data.try_into().map_err(|_| Malformed::Reference)?));
+        }
+        Ok(matches!(head, Head::Array(_) | Head::Map(_)).then(|| head.inner()))
+    }
+
+    /// Reads the rest of a value: `inner` values on its second level, then `left` on its first.
+    fn deep(&mut self, left: u64, inner: u64, referred: &mut impl FnMut(u64)) -> Result<(), Malformed> {
+        // How many values are still to come on each level.
+        let mut open = [0u64; DEEPEST];
+        (open[0], open[1]) = (left, inner);
+        let mut depth = 1;
         loop {
             while open[depth] == 0 {
                 if depth == 0 {
-                    return Ok(&self.bytes[start..self.at]);
+                    return Ok(());
                 }
                 depth -= 1;
             }
             open[depth] -= 1;
-            let head = self.head()?;
-            if let Head::Extension(REFERENCE, data) = head {
-                referred(u64::from_be_bytes(data.try_into().map_err(|_| Malformed::Reference)?));
-            }
-            if matches!(head, Head::Array(_) | Head::Map(_)) {
+            if let Some(inner) = self.step(referred)? {
+                depth += 1;
                 if depth == DEEPEST {
                     return Err(Malformed::TooDeep);
                 }
-                depth += 1;
-                open[depth] = head.inner();
+                open[depth] = inner;
             }
         }
     }
@@ -165,6 +185,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn uint(&mut self) -> Result<u64, Malformed> {
+        if let Some(&small @ 0..=0x7f) = self.bytes.get(self.at) {
+            self.at += 1;
+            return Ok(small.into());
+        }
         match self.head()? {
             Head::Int(value) => u64::try_from(value).map_err(|_| Malformed::Unexpected),
             _ => Err(Malformed::Unexpected),
@@ -269,6 +293,11 @@ mod tests {
         let deepest = [vec![0x91; DEEPEST], vec![0xc0]].concat();
         assert_eq!(Reader::new(&deepest).value().map(<[u8]>::len), Ok(DEEPEST + 1));
         assert_eq!(Reader::new(&[0x91; DEEPEST + 1]).value(), Err(Malformed::TooDeep));
+        let empty = [vec![0x91; DEEPEST], vec![0x90]].concat();
+        assert_eq!(Reader::new(&empty).value(), Err(Malformed::TooDeep));
+        // Nothing of the levels above is forgotten below.
+        let bushy = [0x93, 0x92, 0x91, 0x01, 0x90, 0x82, 0x01, 0x91, 0x02, 0x03, 0x80, 0x04, 0x05];
+        assert_eq!(Reader::new(&bushy).value().map(<[u8]>::len), Ok(bushy.len() - 1));
         assert_eq!(Reader::new(&[0x91; 1_000_000]).value(), Err(Malformed::TooDeep));
         // Four billion elements are announced, none comes.
         assert_eq!(Reader::new(&[0xdd, 0xff, 0xff, 0xff, 0xff]).value(), Err(Malformed::Truncated));

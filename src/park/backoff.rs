@@ -14,15 +14,8 @@ const YIELD_NS: u64 = 50_000;
 /// The clock is read once in so many yields: a reading costs a tenth of a yield.
 const YIELDS_PER_LOOK: u32 = 4;
 
-/// Looks with one pause between them, of somebody who waits for one other and shares no line with anybody else: half a
-/// microsecond as well.
-#[cfg(all(unix, feature = "manager", not(loom)))]
-const KEEN_LOOKS: u32 = 50;
-
 /// Spin, then yield, then give up and let the caller sleep.
 pub(crate) struct Backoff {
-    /// Looks to come that are one pause apart.
-    keen: u32,
     round: u32,
     yield_until: u64,
 }
@@ -30,13 +23,7 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// A waiter that has not waited yet.
     pub(crate) fn new() -> Self {
-        Backoff { keen: 0, round: 0, yield_until: 0 }
-    }
-
-    /// The same, for who waits for an answer that usually comes at once, and from one process.
-    #[cfg(all(unix, feature = "manager", not(loom)))]
-    pub(crate) fn keen() -> Self {
-        Backoff { keen: KEEN_LOOKS, round: SPIN_ROUNDS, yield_until: 0 }
+        Backoff { round: 0, yield_until: 0 }
     }
 
     /// Waits a little and says `true`, or says `false`: time to sleep.
@@ -44,11 +31,6 @@ impl Backoff {
         // A model explores what a waiter does asleep; being awake for a while adds nothing but interleavings.
         if cfg!(loom) {
             return false;
-        }
-        if self.keen > 0 {
-            self.keen -= 1;
-            pause();
-            return true;
         }
         if self.round < SPIN_ROUNDS {
             for _ in 0..(2u32 << self.round) {

@@ -3,8 +3,12 @@
 //! Wake-ups may be spurious and may be spent on a process that is being killed; whoever waits looks again, in slices.
 
 mod backoff;
+#[cfg(all(unix, feature = "manager", not(loom)))]
+mod keen;
 
 pub(crate) use backoff::Backoff;
+#[cfg(all(unix, feature = "manager", not(loom)))]
+pub(crate) use keen::Keen;
 
 pub(crate) use crate::sys::{AnyFutex, Expected, Futex, LowHalf};
 

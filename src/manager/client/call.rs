@@ -1,7 +1,7 @@
 //! Calls as values: made by proxies, run alone, together, or in a transaction.
 
 use std::any::type_name;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use crate::manager::error::{ManagerError, ManagerResult};
 use crate::manager::wire::message::Request;
 
 thread_local! {
-    /// The connection for which this thread writes a value.
-    static WRITING: RefCell<Option<Arc<Link>>> = const { RefCell::new(None) };
+    /// The server, by the number of its run, for which this thread writes a value.
+    static WRITING: Cell<Option<u64>> = const { Cell::new(None) };
     /// The references that came with the value which this thread reads.
     static READING: RefCell<Vec<Arc<Reference>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The number of the server's run for which a value is being written by this thread.
 pub(crate) fn writing_for() -> Option<u64> {
-    WRITING.with_borrow(|link| link.as_ref().map(|link| link.server))
+    WRITING.get()
 }
 
 /// A reference that came with the value which this thread is reading.
@@ -32,7 +32,7 @@ pub(crate) fn reading(object: u64) -> Option<Arc<Reference>> {
 
 /// Writes a value as MessagePack for a connection; structs as maps, so that other languages see names.
 fn write<T: Serialize + ?Sized>(link: &Arc<Link>, out: &mut Vec<u8>, value: &T) -> ManagerResult<()> {
-    let before = WRITING.replace(Some(link.clone()));
+    let before = WRITING.replace(Some(link.server));
     let written = value.serialize(&mut rmp_serde::Serializer::new(out).with_struct_map());
     WRITING.set(before);
     written.map_err(|error| ManagerError::Encode { what: type_name::<T>(), reason: error.to_string() })
@@ -171,11 +171,7 @@ impl<R> Call<R> {
     /// [`ManagerError::Disconnected`], [`ManagerError::Limit`] if it is longer than the server takes.
     pub fn send(self) -> ManagerResult<Pending<R>> {
         let id = self.target.link().send(&[self.request()])?[0];
-        Ok(Pending {
-            ticket: Ticket { link: self.target.link().clone(), id },
-            decode: self.decode,
-            of: PhantomData,
-        })
+        Ok(Pending { ticket: Ticket::new(self.target.link(), id), decode: self.decode, of: PhantomData })
     }
 }
 
@@ -183,11 +179,27 @@ impl<R> Call<R> {
 struct Ticket {
     link: Arc<Link>,
     id: u64,
+    /// Whether it has come.
+    done: bool,
+}
+
+impl Ticket {
+    fn new(link: &Arc<Link>, id: u64) -> Self {
+        Ticket { link: link.clone(), id, done: false }
+    }
+
+    fn wait(mut self) -> ManagerResult<Received> {
+        let outcome = self.link.wait(self.id);
+        self.done = true;
+        outcome
+    }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.link.abandon(self.id);
+        if !self.done {
+            self.link.abandon(self.id);
+        }
     }
 }
 
@@ -206,8 +218,7 @@ impl<R> Pending<R> {
     ///
     /// Those of the method, and [`ManagerError::Disconnected`], which says whether the call may have been done.
     pub fn wait(self) -> ManagerResult<R> {
-        let received = self.ticket.link.wait(self.ticket.id)?;
-        read(received, self.decode)
+        read(self.ticket.wait()?, self.decode)
     }
 }
 
@@ -225,12 +236,12 @@ pub(crate) fn batch<R>(calls: Vec<Call<R>>) -> ManagerResult<Vec<ManagerResult<R
             let link = first.target.link();
             let same = rest.iter().take_while(|call| Arc::ptr_eq(call.target.link(), link)).count();
             let requests: Vec<Request<'_>> = rest[..same].iter().map(Call::request).collect();
-            let tickets = link.send(&requests)?.into_iter().map(|id| Ticket { link: link.clone(), id });
+            let tickets = link.send(&requests)?.into_iter().map(|id| Ticket::new(link, id));
             pending.extend(tickets);
             rest = &rest[same..];
         }
         for (ticket, call) in pending.into_iter().zip(window) {
-            results.push(ticket.link.wait(ticket.id).and_then(|received| read(received, call.decode)));
+            results.push(ticket.wait().and_then(|received| read(received, call.decode)));
         }
     }
     Ok(results)

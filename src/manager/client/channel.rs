@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::manager::wire::frame::Frames;
-use crate::park::Backoff;
+use crate::park::Keen;
 use crate::queue::stream::{Inlet, Nonsense, Outlet, ring};
 use crate::sys::pages;
 use crate::sys::sockets::Stream;
@@ -18,11 +18,13 @@ const LAST_NAP: Duration = Duration::from_millis(16);
 pub(super) struct Incoming {
     pub(super) frames: Frames,
     inlet: Option<Inlet>,
+    keen: Keen,
 }
 
 /// What goes, used by one thread at a time.
 pub(super) struct Outgoing {
     outlet: Option<Outlet>,
+    keen: Keen,
     /// Where frames are written before they are sent, kept for its memory.
     pub(super) buffer: Vec<u8>,
 }
@@ -30,7 +32,10 @@ pub(super) struct Outgoing {
 /// Both directions of a connection.
 pub(super) fn channel(frames: Frames, rings: Option<(Inlet, Outlet)>) -> (Incoming, Outgoing) {
     let (inlet, outlet) = rings.unzip();
-    (Incoming { frames, inlet }, Outgoing { outlet, buffer: Vec::new() })
+    (
+        Incoming { frames, inlet, keen: Keen::new() },
+        Outgoing { outlet, keen: Keen::new(), buffer: Vec::new() },
+    )
 }
 
 fn nonsense(_: Nonsense) -> io::Error {
@@ -48,7 +53,7 @@ impl Incoming {
             let len = self.frames.read(|room| stream.recv(room, Deadline::Never))?;
             return if len > 0 { Ok(()) } else { Err(closed()) };
         };
-        wait(inlet, stream)?;
+        wait(inlet, &mut self.keen, stream)?;
         let mut writer_sleeps = false;
         let taken = self.frames.read(|room| {
             let (len, sleeps) = inlet.take(room)?;
@@ -65,15 +70,15 @@ impl Incoming {
 
 /// Waits until something has come through a ring: spins, lets others run, then sleeps on the socket, which also tells that the
 /// server is gone.
-fn wait(inlet: &Inlet, stream: &Stream) -> io::Result<()> {
-    let mut backoff = Backoff::keen();
+fn wait(inlet: &Inlet, keen: &mut Keen, stream: &Stream) -> io::Result<()> {
+    keen.begin();
     let mut ended = false;
     while !inlet.has_come() {
         if ended {
             // What the server wrote before it ended has been taken.
             return Err(closed());
         }
-        if backoff.snooze() || !inlet.fall_asleep() {
+        if keen.snooze() || !inlet.fall_asleep() {
             continue;
         }
         let heard = stream.recv(&mut [0; 64], Deadline::Never);
@@ -84,7 +89,7 @@ fn wait(inlet: &Inlet, stream: &Stream) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => true,
             Err(error) => return Err(error),
         };
-        backoff = Backoff::keen();
+        keen.begin();
     }
     Ok(())
 }
@@ -94,7 +99,7 @@ impl Outgoing {
     pub(super) fn send(&mut self, stream: &Stream) -> io::Result<()> {
         let sent = match &mut self.outlet {
             None => stream.send_all(&self.buffer, Deadline::Never),
-            Some(outlet) => put_all(outlet, stream, &self.buffer),
+            Some(outlet) => put_all(outlet, &mut self.keen, stream, &self.buffer),
         };
         self.buffer.clear();
         if self.buffer.capacity() > 1 << 20 {
@@ -105,8 +110,9 @@ impl Outgoing {
 }
 
 /// Puts all bytes into a ring, and waits for room as often as it takes.
-fn put_all(outlet: &mut Outlet, stream: &Stream, mut bytes: &[u8]) -> io::Result<()> {
-    let (mut backoff, mut nap) = (Backoff::keen(), FIRST_NAP);
+fn put_all(outlet: &mut Outlet, keen: &mut Keen, stream: &Stream, mut bytes: &[u8]) -> io::Result<()> {
+    let mut nap = FIRST_NAP;
+    keen.begin();
     while !bytes.is_empty() {
         let (len, reader_sleeps) = outlet.put(bytes).map_err(nonsense)?;
         if reader_sleeps {
@@ -114,8 +120,9 @@ fn put_all(outlet: &mut Outlet, stream: &Stream, mut bytes: &[u8]) -> io::Result
         }
         bytes = &bytes[len..];
         if len > 0 {
-            (backoff, nap) = (Backoff::keen(), FIRST_NAP);
-        } else if !backoff.snooze() {
+            nap = FIRST_NAP;
+            keen.begin();
+        } else if !keen.snooze() {
             // Bells are left for whoever waits for answers, so there is none for room.
             if pages::has_ended(stream, Deadline::after(nap))? {
                 return Err(io::ErrorKind::BrokenPipe.into());

@@ -4,7 +4,6 @@
 //! whom it belongs, and when its own has come, lets another one read. So a call alone costs one write and one read, and a call
 //! that waits on the server delays nobody.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,10 +12,12 @@ use super::channel::{Incoming, Outgoing, channel};
 use super::hello::{self, Welcome};
 use super::reference::{Reference, References};
 use crate::manager::error::{ManagerError, ManagerResult};
+use crate::manager::numbered::Numbered;
 use crate::manager::transport::Transport;
 use crate::manager::wire::frame;
 use crate::manager::wire::message::{Reply, Request};
 use crate::net::{Address, Key};
+use crate::sys::Identity;
 use crate::sys::sockets::{Shut, Stream};
 
 /// The longest frame that is taken from a server: a reply is little longer than what somebody sent.
@@ -32,14 +33,15 @@ pub(crate) struct Received {
 /// A call whose reply is waited for.
 struct Slot {
     outcome: Option<ManagerResult<Received>>,
-    /// Its waiter sleeps here, unless it is the reader.
-    arrived: Arc<Condvar>,
-    waits: bool,
+    /// Its waiter sleeps here, unless it is the reader or has not come yet.
+    sleeper: Option<Arc<Condvar>>,
 }
 
 #[derive(Default)]
 struct Inbox {
-    slots: HashMap<u64, Slot>,
+    slots: Numbered<Slot>,
+    /// How many of them have a sleeper.
+    sleepers: usize,
     somebody_reads: bool,
     /// Why nothing will come any more.
     dead: Option<String>,
@@ -50,8 +52,8 @@ pub(crate) struct Link {
     /// The number of the server's run.
     pub(crate) server: u64,
     longest: usize,
-    /// The process that connected.
-    process: u32,
+    /// Reads 0 in a forked child, whose connection this is not.
+    process: Identity,
     pub(crate) transport: Transport,
     stream: Stream,
     /// Held while frames are written.
@@ -76,11 +78,17 @@ impl Link {
         let Welcome { stream, frames, rings, server, longest } = welcome;
         let transport = if rings.is_some() { Transport::Ring } else { Transport::Socket };
         let (incoming, outgoing) = channel(frames, rings);
+        let process = Identity::new().map_err(|source| ManagerError::Io {
+            action: "prepare a connection to",
+            address: address.to_string(),
+            source,
+        })?;
+        process.set(1);
         Ok(Arc::new(Link {
             address: address.clone(),
             server,
             longest,
-            process: std::process::id(),
+            process,
             transport,
             stream,
             outgoing: Mutex::new(outgoing),
@@ -108,7 +116,7 @@ impl Link {
 
     /// Sends requests, and gives the numbers under which their replies will come.
     pub(crate) fn send(&self, requests: &[Request<'_>]) -> ManagerResult<Vec<u64>> {
-        if self.process != std::process::id() {
+        if self.process.get() == 0 {
             return Err(ManagerError::Forked { address: self.address.to_string() });
         }
         let first = self.next.fetch_add(requests.len() as u64, Ordering::Relaxed);
@@ -131,7 +139,7 @@ impl Link {
                 return Err(self.gone(reason, false));
             }
             for &id in &ids {
-                let slot = Slot { outcome: None, arrived: Arc::default(), waits: false };
+                let slot = Slot { outcome: None, sleeper: None };
                 inbox.slots.insert(id, slot);
             }
         }
@@ -145,7 +153,7 @@ impl Link {
 
     /// Sends a request to which no reply is wanted, if the connection still is.
     pub(crate) fn tell(&self, request: &Request<'_>) {
-        if self.process != std::process::id() || self.is_lost() {
+        if self.process.get() == 0 || self.is_lost() {
             return;
         }
         let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,10 +178,7 @@ impl Link {
                 return Err(self.gone(&reason, true));
             }
             if inbox.somebody_reads {
-                slot_waits(&mut inbox, id, true);
-                let arrived = inbox.slots[&id].arrived.clone();
-                inbox = arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
-                slot_waits(&mut inbox, id, false);
+                inbox = self.sleep(inbox, id);
                 continue;
             }
             inbox.somebody_reads = true;
@@ -182,23 +187,41 @@ impl Link {
             inbox = self.inbox();
             inbox.somebody_reads = false;
             match read {
-                Ok(()) => {
-                    // Somebody else reads from now on.
-                    let next = inbox
-                        .slots
-                        .iter()
-                        .find(|&(&other, slot)| other != id && slot.waits && slot.outcome.is_none());
-                    if let Some((_, slot)) = next {
-                        slot.arrived.notify_one();
+                // Somebody else reads from now on.
+                Ok(()) if inbox.sleepers > 0 => {
+                    let mut waiting = inbox.slots.values().filter(|slot| slot.outcome.is_none());
+                    if let Some(sleeper) = waiting.find_map(|slot| slot.sleeper.as_ref()) {
+                        sleeper.notify_one();
                     }
                 }
+                Ok(()) => {}
                 Err(reason) => {
                     self.lost.store(true, Ordering::Release);
                     inbox.dead.get_or_insert(reason);
-                    inbox.slots.values().for_each(|slot| slot.arrived.notify_one());
+                    inbox
+                        .slots
+                        .values()
+                        .filter_map(|slot| slot.sleeper.as_ref())
+                        .for_each(|s| s.notify_one());
                 }
             }
         }
+    }
+
+    /// Sleeps until the reply to a request has come, or somebody has to read.
+    fn sleep<'a>(&self, mut inbox: MutexGuard<'a, Inbox>, id: u64) -> MutexGuard<'a, Inbox> {
+        let sleeper = Arc::new(Condvar::new());
+        if let Some(slot) = inbox.slots.get_mut(&id) {
+            slot.sleeper = Some(Arc::clone(&sleeper));
+            inbox.sleepers += 1;
+        }
+        inbox = sleeper.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = inbox.slots.get_mut(&id)
+            && slot.sleeper.take().is_some()
+        {
+            inbox.sleepers -= 1;
+        }
+        inbox
     }
 
     /// Nobody will ask for this reply.
@@ -213,10 +236,13 @@ impl Link {
         let mut incoming = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let bad = |_| "the server sent a frame that is too long".to_owned();
+            // All that is here, also behind the wanted one: others need not read for that.
+            let mut found = false;
             while let Some(content) = incoming.frames.next(LONGEST).map_err(bad)? {
-                if self.hand_out(content)? == wanted {
-                    return Ok(());
-                }
+                found |= self.hand_out(content)? == wanted;
+            }
+            if found {
+                return Ok(());
             }
             incoming.receive(&self.stream).map_err(|error| error.to_string())?;
         }
@@ -241,18 +267,14 @@ impl Link {
             let mut inbox = self.inbox();
             if let Some(slot) = inbox.slots.get_mut(&id) {
                 slot.outcome = outcome.take();
-                slot.arrived.notify_one();
+                if let Some(sleeper) = &slot.sleeper {
+                    sleeper.notify_one();
+                }
             }
         }
         // What nobody waits for is dropped without the lock.
         drop(outcome);
         Ok(id)
-    }
-}
-
-fn slot_waits(inbox: &mut Inbox, id: u64, waits: bool) {
-    if let Some(slot) = inbox.slots.get_mut(&id) {
-        slot.waits = waits;
     }
 }
 

@@ -1,6 +1,6 @@
 //! One thread for all clients: it reads, lets the store do it, and writes; nothing in it waits for one client.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use super::connection::{Arrived, Connection};
 use super::door::has_room;
 use super::handle::Shared;
 use super::rings::Watch;
+use crate::manager::numbered::Numbered;
 use crate::manager::store::{ClientId, Departure, Fault, Store};
 use crate::manager::wire::PROTOCOL;
 use crate::manager::wire::message::{Reply, Request};
@@ -39,7 +40,7 @@ pub(super) struct EventLoop {
     /// Whether a client may end the server.
     pub(super) ends_on_request: bool,
     started: Instant,
-    pub(super) connections: HashMap<ClientId, Connection>,
+    pub(super) connections: Numbered<Connection>,
     pub(super) next: ClientId,
     /// Clients with bytes or frames that have not been looked at.
     pub(super) ready: Vec<ClientId>,
@@ -78,7 +79,7 @@ impl EventLoop {
             shared,
             ends_on_request: false,
             started: Instant::now(),
-            connections: HashMap::new(),
+            connections: Numbered::default(),
             ready: Vec::new(),
             dirty: Vec::new(),
             watch: Watch::new(),
@@ -309,7 +310,8 @@ impl EventLoop {
 
     /// Gives the store's answers to the connections.
     fn deliver(&mut self) {
-        for answer in self.store.take_answers() {
+        let mut answers = self.store.take_answers();
+        for answer in answers.drain(..) {
             let Some(connection) = self.connections.get_mut(&answer.client) else { continue };
             if connection.is_leaving() {
                 continue;
@@ -326,6 +328,7 @@ impl EventLoop {
             }
             self.mark_dirty(answer.client);
         }
+        self.store.reuse_answers(answers);
     }
 
     fn send(&mut self, client: ClientId, now: u64) {

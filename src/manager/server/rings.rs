@@ -14,7 +14,7 @@ use crate::manager::store::{ClientId, Fault};
 use crate::manager::wire::frame;
 use crate::manager::wire::message::Reply;
 use crate::manager::wire::pack;
-use crate::park::Backoff;
+use crate::park::Keen;
 use crate::queue::stream::{self, Inlet, Nonsense, Outlet};
 use crate::sys::pages;
 use crate::sys::sockets::Stream;
@@ -39,7 +39,7 @@ const ASK: u64 = 50_000;
 /// What is watched.
 pub(super) struct Watch {
     clients: Vec<ClientId>,
-    backoff: Backoff,
+    keen: Keen,
     /// When the system was asked for events.
     asked: u64,
 }
@@ -87,7 +87,7 @@ impl Rings {
 
 impl Watch {
     pub(super) fn new() -> Self {
-        Watch { clients: Vec::new(), backoff: Backoff::keen(), asked: 0 }
+        Watch { clients: Vec::new(), keen: Keen::new(), asked: 0 }
     }
 
     /// The system is being asked for events.
@@ -113,11 +113,11 @@ impl EventLoop {
                 }
             }
             if !self.ready.is_empty() {
-                self.watch.backoff = Backoff::keen();
+                self.watch.keen.begin();
                 return now.saturating_sub(self.watch.asked) < ASK;
             }
-            if !self.watch.backoff.snooze() {
-                self.watch.backoff = Backoff::keen();
+            if !self.watch.keen.snooze() {
+                self.watch.keen.begin();
                 self.unwatch(u64::MAX);
                 return false;
             }

@@ -1,5 +1,7 @@
 //! The arguments of a call, one after the other.
 
+use std::borrow::Cow;
+
 use super::datum::Datum;
 use super::fault::Fault;
 use super::world::World;
@@ -80,8 +82,13 @@ impl<'a> Arguments<'a> {
     }
 
     /// The canonical form of the next one.
-    pub(crate) fn key(&mut self) -> Result<Vec<u8>, Fault> {
-        Ok(canonical(self.raw()?)?)
+    pub(crate) fn key(&mut self) -> Result<Cow<'a, [u8]>, Fault> {
+        let key = self.raw()?;
+        // Small numbers and short texts have one form only.
+        Ok(match key[0] {
+            0x00..=0x7f | 0xa0..=0xbf | 0xe0..=0xff => Cow::Borrowed(key),
+            _ => Cow::Owned(canonical(key)?),
+        })
     }
 
     pub(crate) fn uint(&mut self) -> Result<u64, Fault> {

@@ -1,6 +1,6 @@
 //! What is stored: bytes of MessagePack that were checked, and the objects they refer to.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A reference that keeps an object.
@@ -31,7 +31,10 @@ impl Token {
 
 impl Drop for Grip {
     fn drop(&mut self) {
-        self.graveyard.0.lock().unwrap_or_else(PoisonError::into_inner).push(self.object);
+        let Graves { dead, some } = &*self.graveyard.0;
+        dead.lock().unwrap_or_else(PoisonError::into_inner).push(self.object);
+        // Relaxed: the store's thread drops what it drops before it looks; what others drop is found at some later look.
+        some.store(true, Ordering::Relaxed);
     }
 }
 
@@ -51,11 +54,23 @@ impl WeakToken {
 
 /// Objects that nobody refers to any more.
 #[derive(Clone, Default)]
-pub(crate) struct Graveyard(Arc<Mutex<Vec<u64>>>);
+pub(crate) struct Graveyard(Arc<Graves>);
+
+#[derive(Default)]
+struct Graves {
+    dead: Mutex<Vec<u64>>,
+    /// Whether there may be any: asked after every call.
+    some: AtomicBool,
+}
 
 impl Graveyard {
     pub(crate) fn take(&self) -> Vec<u64> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        // Relaxed: as in `drop`.
+        if !self.0.some.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        self.0.some.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *self.0.dead.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -161,7 +176,9 @@ impl Out {
 
     /// An array of none or one.
     pub(crate) fn maybe(datum: Option<&Datum>) -> Self {
-        let mut out = Out::with(|out| crate::manager::wire::pack::array(out, datum.iter().len()));
+        let len = datum.map_or(0, |datum| datum.bytes().len());
+        let mut out = Out { bytes: Vec::with_capacity(1 + len), references: Vec::new() };
+        crate::manager::wire::pack::array(&mut out.bytes, datum.iter().len());
         datum.into_iter().for_each(|datum| out.push(datum));
         out
     }

@@ -4,7 +4,7 @@
 //! finishes. So every call is atomic, and one thread serves everybody. What comes of calls is taken by
 //! [`Store::take_answers`].
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 mod arguments;
 mod barrier;
@@ -34,6 +34,7 @@ pub use own::{CallArguments, CallError, Managed, Returned};
 pub(crate) use world::{Answer, Bounds, ClientId, Departure};
 use world::{Caller, Client, World};
 
+use super::numbered::Numbered;
 use super::wire::message::Request;
 
 /// A reference on its way from one client to another.
@@ -46,14 +47,14 @@ struct Ticket {
 pub(crate) struct Store {
     world: World,
     types: Types,
-    tickets: HashMap<u64, Ticket>,
+    tickets: Numbered<Ticket>,
     /// When they expire.
     expiry: BTreeSet<(u64, u64)>,
 }
 
 impl Store {
     pub(crate) fn new(bounds: Bounds, types: Types) -> Self {
-        Store { world: World::new(bounds), types, tickets: HashMap::new(), expiry: BTreeSet::new() }
+        Store { world: World::new(bounds), types, tickets: Numbered::default(), expiry: BTreeSet::new() }
     }
 
     /// A client has come. Numbers are never used again.
@@ -162,6 +163,13 @@ impl Store {
     /// What is to be sent, in order.
     pub(crate) fn take_answers(&mut self) -> Vec<Answer> {
         std::mem::take(&mut self.world.answers)
+    }
+
+    /// Takes the empty list back, for its memory.
+    pub(crate) fn reuse_answers(&mut self, answers: Vec<Answer>) {
+        if self.world.answers.is_empty() && answers.is_empty() && answers.capacity() < 1 << 10 {
+            self.world.answers = answers;
+        }
     }
 
     /// Whether any call of a client waits.

@@ -158,7 +158,7 @@ impl Store {
                 pack::text(out, &slot.kind);
                 optional_text(out, slot.name.as_deref());
                 pack::uint(out, slot.token.count() as u64);
-                match slot.body.as_ref().and_then(|body| body.inner().len()) {
+                match slot.body.as_deref().and_then(|body| body.inner().len()) {
                     Some(len) => pack::uint(out, len as u64),
                     None => pack::nil(out),
                 }

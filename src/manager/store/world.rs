@@ -7,6 +7,7 @@ use super::arguments::{Arguments, Timeout};
 use super::body::{Body, Call};
 use super::datum::{Charge, Datum, Graveyard, Meter, OVERHEAD, Out, Token, WeakToken};
 use super::fault::Fault;
+use crate::manager::numbered::Numbered;
 use crate::manager::wire::message::Request;
 
 /// A client's number.
@@ -24,7 +25,7 @@ pub(crate) struct Answer {
 
 /// One object; its body is out while it is called.
 pub(crate) struct Slot {
-    pub(crate) body: Option<Body>,
+    pub(crate) body: Option<Box<Body>>,
     pub(crate) kind: Box<str>,
     pub(crate) name: Option<Box<str>>,
     pub(crate) token: WeakToken,
@@ -44,7 +45,7 @@ pub(crate) struct Client {
     /// In words, for display.
     pub(crate) who: Box<str>,
     /// The objects that it has references to, and how many of them were sent to it.
-    pub(crate) references: HashMap<u64, Reference>,
+    pub(crate) references: Numbered<Reference>,
     pub(crate) waiters: BTreeSet<WaiterId>,
     /// Objects in which it may hold something.
     pub(crate) holds: HashSet<u64>,
@@ -88,12 +89,12 @@ pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) bounds: Bounds,
     pub(crate) meter: Meter,
-    pub(crate) objects: HashMap<u64, Slot>,
+    pub(crate) objects: Numbered<Slot>,
     /// Their numbers, in order.
     pub(crate) numbers: BTreeSet<u64>,
     pub(crate) names: HashMap<Box<str>, Token>,
-    pub(crate) clients: HashMap<ClientId, Client>,
-    pub(crate) waiters: HashMap<WaiterId, Waiter>,
+    pub(crate) clients: Numbered<Client>,
+    pub(crate) waiters: Numbered<Waiter>,
     pub(crate) answers: Vec<Answer>,
     deadlines: BTreeSet<(u64, WaiterId)>,
     graveyard: Graveyard,
@@ -110,11 +111,11 @@ impl World {
             now: 0,
             bounds,
             meter: Meter::new(bounds.memory),
-            objects: HashMap::new(),
+            objects: Numbered::default(),
             numbers: BTreeSet::new(),
             names: HashMap::new(),
-            clients: HashMap::new(),
-            waiters: HashMap::new(),
+            clients: Numbered::default(),
+            waiters: Numbered::default(),
             answers: Vec::new(),
             deadlines: BTreeSet::new(),
             graveyard: Graveyard::default(),
@@ -193,7 +194,7 @@ impl World {
         self.last_object += 1;
         let token = Token::new(self.last_object, &self.graveyard);
         let slot = Slot {
-            body: Some(body),
+            body: Some(Box::new(body)),
             kind: kind.into(),
             name: name.map(Into::into),
             token: token.downgrade(),
