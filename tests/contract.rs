@@ -225,6 +225,57 @@ const QUEUE_BATCHES: &[Claim] = &[
     ),
 ];
 
+const QUEUE: &[Claim] = &[
+    (
+        "every call does what is said of it, also beside deaths",
+        "queue/model",
+        &["all_calls_do_what_the_model_does", "the_dead_leave_what_the_model_says"],
+    ),
+    (
+        "what is given up, or reserved by the dead, takes no room",
+        "queue/in_place",
+        &[
+            "dropped_reservations_leave_room_though_nobody_consumes",
+            "reservations_of_the_dead_leave_room_though_nobody_consumes",
+        ],
+    ),
+    (
+        "nobody waits for the dead behind the living",
+        "queue/in_place",
+        &["a_living_reservation_hides_nothing_that_the_dead_were_reading"],
+    ),
+    (
+        "all who can go on are called",
+        "queue/in_place",
+        &[
+            "a_commit_calls_all_who_can_get_something",
+            "a_release_calls_all_who_can_put_something",
+            "an_item_that_came_back_calls_all_who_can_put_something_when_it_is_taken",
+            "the_last_of_a_closed_queue_calls_all_who_wait_for_its_end",
+        ],
+    ),
+    (
+        "bytes that are no item take no other item along",
+        "queue/in_place",
+        &["bytes_that_are_no_item_come_alone_and_take_no_other_item_along"],
+    ),
+    (
+        "a child's copies of guards write nothing",
+        "queue/in_place",
+        &["a_childs_copies_of_guards_write_nothing"],
+    ),
+    (
+        "a task that dies being taken from a full queue counts as done, by option",
+        "kill/joinable",
+        &["take_from_a_full_queue"],
+    ),
+    (
+        "positions wrap",
+        "queue/wrap",
+        &["queues_go_on", "queues_of_bytes_go_on", "queues_with_two_ends_go_on", "broadcasts_go_on"],
+    ),
+];
+
 const POOL: &[Claim] = &[
     (
         "whatever ends a worker costs the one task that it ran; finished ones keep their outcomes",
@@ -397,6 +448,7 @@ const CONTRACT: &[(&str, &[Claim])] = &[
     ("Value", VALUE),
     ("Array", ARRAY),
     ("Latch, Once", LATCH_AND_ONCE),
+    ("Queue and its kin", QUEUE),
     ("Queue, batches in place", QUEUE_BATCHES),
     ("Pool, Executor", POOL),
     ("Manager", MANAGER),

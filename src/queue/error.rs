@@ -9,7 +9,7 @@ use crate::time::Deadline;
 /// Why [`put`](crate::Queue::put) and its kin did not put; the item comes back.
 #[non_exhaustive]
 pub enum PutError<T> {
-    /// No slot is free (`try_` forms only).
+    /// No slot is free, or for 10 ms somebody kept others from looking (`try_` forms only).
     Full(T),
     /// The timeout passed and no slot was free (`_timeout` forms only).
     TimedOut(T),
@@ -23,7 +23,7 @@ pub enum PutError<T> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum GetError {
-    /// No item is there (`try_` forms only).
+    /// No item is there, or for 10 ms somebody kept others from looking (`try_` forms only).
     Empty,
     /// The timeout passed and no item was there (`_timeout` forms only).
     TimedOut,
@@ -51,6 +51,19 @@ impl<T> PutError<T> {
             other => other,
         }
     }
+}
+
+/// The items that `get` gives until there is nothing more to get; bytes that are none are passed over.
+pub(super) fn items<T>(mut get: impl FnMut() -> Result<T, GetError>) -> impl Iterator<Item = T> {
+    std::iter::from_fn(move || {
+        loop {
+            match get() {
+                Ok(item) => return Some(item),
+                Err(GetError::Failed(Error::InvalidBits { .. })) => {}
+                Err(_) => return None,
+            }
+        }
+    })
 }
 
 impl GetError {

@@ -24,8 +24,9 @@ pub(super) fn is_valid<T: Plain>(ring: &Ring, slot: Slot) -> bool {
 
 /// A slot of a [`Queue`](super::Queue) that is written in place; [`commit`](Self::commit) puts it.
 ///
-/// Dropping it uncommitted leaves nothing in the queue. Others put and get meanwhile; items behind it wait for it, because
-/// order is kept. If its process dies, the slot is skipped. In a forked child its copy is without effect: what the child writes goes
+/// Dropping it uncommitted leaves nothing in the queue; its slot can be used again once the items before it are taken. Others put and
+/// get meanwhile; items behind it wait for it, because order is kept. If its process dies, the slot is skipped; one that is forgotten
+/// is held as long as its process lives. In a forked child its copy is without effect: what the child writes goes
 /// to a place of its own, which nobody else sees.
 #[must_use = "dropping a reservation gives the slot up"]
 pub struct Reservation<'a, T: Plain> {
@@ -115,7 +116,8 @@ impl<T: Plain> fmt::Debug for Reservation<'_, T> {
 ///
 /// Dropping it unreleased gives the item to the next consumer, before all others. So does dying, as soon as it is noticed: by a
 /// consumer that would find the queue empty, or a producer that would find it full. So work on it may be done twice, but never zero
-/// times. Others put and get meanwhile. Without effect in a forked child.
+/// times. Others put and get meanwhile. One that is forgotten is held as long as its process lives. In a forked child ending it is
+/// without effect, and what it lends may change.
 #[must_use = "dropping it gives the item to the next consumer"]
 pub struct Peeked<'a, T: Plain> {
     ring: &'a Ring,

@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::error::{GetError, PutError};
+use super::error::{GetError, PutError, items};
 use super::guards::Peeked;
 use super::plain::Queue;
 use super::ring::{NotTaken, Ring, Slot, Unfinished};
@@ -168,9 +168,10 @@ impl<T: Plain> JoinableQueue<T> {
         self.queue.peek_timeout(timeout).map(|item| self.task(item))
     }
 
-    /// The tasks as they come, until the queue is closed and all are done (or it cannot be used any more).
+    /// The tasks as they come, until the queue is closed and all are done (or it cannot be used any more). Bytes that are no `T` are
+    /// passed over.
     pub fn iter(&self) -> impl Iterator<Item = Task<'_, T>> {
-        std::iter::from_fn(|| self.get().ok())
+        items(|| self.get())
     }
 
     /// Ends the oldest task that this process [detached](Task::detach) through this handle or its clones.

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
-use super::error::{GetError, PutError, not_put, not_taken};
+use super::error::{GetError, PutError, items, not_put, not_taken};
 use super::guards::{Peeked, Reservation};
 use super::ring::{Layout, NotPut, NotTaken, Ring};
 use super::wait::until;
@@ -33,6 +33,9 @@ pub const DEFAULT_QUEUE_CAPACITY: usize = 1024;
 /// before it returns, so an item whose consumer dies after that counts as delivered; with [`peek`](Self::peek) an item that
 /// was not released goes to the next consumer. A producer that dies before its commit leaves nothing. Nobody's death closes the
 /// queue. No slot is ever lost, and nobody waits for the dead.
+///
+/// A process that is stopped (by a debugger, say) is not dead. In the middle of a call it keeps the other producers, or the other
+/// consumers, waiting; `try_` forms then say after 10 ms that the queue is full, or empty. What it holds in place stays its own.
 ///
 /// # Examples
 ///
@@ -238,14 +241,14 @@ impl<T: Plain> Queue<T> {
         self.peek_until(Deadline::after(timeout)).map_err(GetError::timed)
     }
 
-    /// The items as they come, until the queue is closed and drained (or cannot be used any more).
+    /// The items as they come, until the queue is closed and drained (or cannot be used any more). Bytes that are no `T` are passed over.
     pub fn iter(&self) -> impl Iterator<Item = T> {
-        std::iter::from_fn(|| self.get().ok())
+        items(|| self.get())
     }
 
-    /// The items that are there now.
+    /// The items that are there now. Bytes that are no `T` are passed over.
     pub fn try_iter(&self) -> impl Iterator<Item = T> {
-        std::iter::from_fn(|| self.try_get().ok())
+        items(|| self.try_get())
     }
 
     /// Closes the queue: nothing can be put any more, consumers drain what is there. Closing again does nothing.

@@ -121,7 +121,7 @@ impl<T: Plain> Subscriber<T> {
     }
 
     /// The items as they come, until the broadcast is closed and received, or cannot be used any more. Items that were missed are
-    /// passed over and [counted](Self::missed).
+    /// passed over and [counted](Self::missed); bytes that are no `T` are passed over.
     pub fn iter(&mut self) -> impl Iterator<Item = T> {
         std::iter::from_fn(|| self.next_unless_over(Deadline::Never))
     }
@@ -135,7 +135,7 @@ impl<T: Plain> Subscriber<T> {
         loop {
             match self.recv_until(deadline) {
                 Ok(item) => return Some(item),
-                Err(RecvError::Missed(_)) => {}
+                Err(RecvError::Missed(_) | RecvError::Failed(Error::InvalidBits { .. })) => {}
                 Err(_) => return None,
             }
         }

@@ -12,7 +12,7 @@ use crate::shm::Plain;
 /// Room in a [`BytesQueue`](super::BytesQueue) that is written in place; [`commit`](Self::commit) puts it.
 ///
 /// Dropping it uncommitted leaves nothing in the queue. Others put and get meanwhile; items behind it wait for it, because
-/// order is kept. If its process dies, it is skipped. In a forked child its copy is without effect: what the child writes goes to a
+/// order is kept. If its process dies, it is skipped; one that is forgotten is held as long as its process lives. In a forked child its copy is without effect: what the child writes goes to a
 /// place of its own, which nobody else sees.
 #[must_use = "dropping a reservation gives the room up"]
 pub struct BytesReservation<'a> {
@@ -135,8 +135,8 @@ impl fmt::Debug for BytesReservation<'_> {
 /// An item of a [`BytesQueue`](super::BytesQueue) that is read in place; [`release`](Self::release) takes it out for good.
 ///
 /// Dropping it unreleased, or dying, gives the item to the next consumer, before all others. So work on it may be done twice, but
-/// never zero times. Others put and get meanwhile, until the ring is full: its room is freed in order. Without effect in a
-/// forked child.
+/// never zero times. Others put and get meanwhile, until the ring is full: its room is freed in order. One that is forgotten is held as
+/// long as its process lives. In a forked child ending it is without effect, and what it lends may change.
 #[must_use = "dropping it gives the item to the next consumer"]
 pub struct PeekedBytes<'a> {
     ring: &'a FrameRing,

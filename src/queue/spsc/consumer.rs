@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
-use super::super::error::{GetError, not_taken};
+use super::super::error::{GetError, items, not_taken};
 use super::chunks::PeekedChunk;
 use super::ring::{End, Role, SpscRing};
 use super::waits::{Away, until};
@@ -110,14 +110,14 @@ impl<T: Plain> Consumer<T> {
         self.peek_until(most, Deadline::Now)
     }
 
-    /// The items as they come, until the queue is closed and drained (or cannot be used any more).
+    /// The items as they come, until the queue is closed and drained (or cannot be used any more). Bytes that are no `T` are passed over.
     pub fn iter(&mut self) -> impl Iterator<Item = T> {
-        std::iter::from_fn(|| self.get().ok())
+        items(|| self.get())
     }
 
-    /// The items that are there now.
+    /// The items that are there now. Bytes that are no `T` are passed over.
     pub fn try_iter(&mut self) -> impl Iterator<Item = T> {
-        std::iter::from_fn(|| self.try_get().ok())
+        items(|| self.try_get())
     }
 
     /// Says that nothing more is wanted: the producer is refused. What it puts at that moment may stay in the queue.
