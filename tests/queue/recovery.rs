@@ -121,7 +121,7 @@ fn an_item_whose_producer_died_before_moving_the_tail_is_there() {
     bench.item(4, 2);
     bench.stamp(4, COMMITTED, 0);
     bench.lock(PUT_LOCK);
-    bench.queue.put(3).unwrap();
+    bench.queue.try_put(3).unwrap();
     assert_eq!(bench.left(), [1, 2, 3]);
 }
 
@@ -133,7 +133,7 @@ fn followers_whose_first_slot_never_came_are_taken_back() {
     bench.lock(PUT_LOCK);
     assert_eq!(bench.queue.try_get().unwrap(), 1);
     assert!(matches!(bench.queue.try_get(), Err(GetError::Empty)));
-    bench.queue.put_many(&[2, 3, 4]).unwrap();
+    assert_eq!(bench.queue.try_put_many(&[2, 3, 4]).unwrap(), 3);
     assert_eq!(bench.left(), [2, 3, 4]);
 }
 
