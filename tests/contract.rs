@@ -332,6 +332,29 @@ const POOL: &[Claim] = &[
 
 const MANAGER: &[Claim] = &[
     (
+        "calls of clients on the same machine go through rings, where both sides have them; the socket does as well",
+        "manager/rings",
+        &[
+            "they_are_used_where_both_sides_have_them_and_nowhere_else",
+            "they_are_as_the_page_describes_them",
+            "frames_longer_than_the_ring_go_in_pieces",
+            "sleepers_are_woken_and_cost_nothing",
+            "a_thousand_connections_leave_nothing",
+        ],
+    ),
+    (
+        "whatever a client writes into its rings ends it alone",
+        "manager/rings",
+        &[
+            "positions_that_cannot_be_end_their_client_with_a_reason",
+            "false_sleepers_cost_bells_and_nothing_else",
+            "random_words_and_bytes_break_nothing",
+            "a_frame_that_is_never_finished_ends_its_client_alone",
+            "a_stopped_client_with_a_full_ring_delays_nobody",
+            "a_killed_server_is_noticed_by_who_waits_for_room",
+        ],
+    ),
+    (
         "a server process of its own, which ends with its starter and leaves no socket",
         "manager/start",
         &[

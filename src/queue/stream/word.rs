@@ -68,6 +68,7 @@ impl StreamWord {
 
     /// The same, for a look that nothing depends on but when to look properly.
     #[inline]
+    #[cfg_attr(loom, allow(dead_code, reason = "a shortcut, on which no order depends"))]
     pub(super) fn glimpse(&self, end: End) -> u64 {
         // Relaxed: what is done with it begins with `position`.
         self.of(end).bytes.load(Relaxed)
@@ -86,6 +87,7 @@ impl StreamWord {
 
     /// Moves an end whose other one does not sleep now, or will find out by itself.
     #[inline]
+    #[cfg_attr(loom, allow(dead_code, reason = "a shortcut, on which no order depends"))]
     pub(super) fn advance_unheard(&self, end: End, to: u64) {
         // Release: BYTES and ROOM.
         self.of(end).bytes.store(to, Release);
