@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::participant::{
     Attached, Body, Expect, Fact, Fate, Host, Object, ParticipantId, Plan, PlanFault, RawFacts, constructors,
 };
-use crate::shm::checked::checked_mut;
+use crate::shm::checked::{any_bits, checked_mut};
 use crate::shm::header::TypeInfo;
 use crate::shm::segment::Segment;
 use crate::shm::view::{Bytes, Shared};
@@ -83,6 +83,32 @@ impl<T: Plain> Value<T> {
             Look::Whole(bits) => self.checked(bits).copied(),
             _ => self.get_slow(Deadline::Never),
         }
+    }
+
+    /// Copies the value to `to`, as [`get`](Self::get), but once only: a `T` of some kilobytes that is returned moves again.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get); then `to` may hold parts of several values.
+    ///
+    /// ```
+    /// let shared = procshare::Value::<[u64; 256]>::anonymous([7; 256])?;
+    /// let mut mine = [0; 256];
+    /// shared.get_into(&mut mine)?;
+    /// assert_eq!(mine, [7; 256]);
+    /// # Ok::<(), procshare::Error>(())
+    /// ```
+    #[inline]
+    pub fn get_into(&self, to: &mut T) -> Result<()> {
+        if let Some(bits) = any_bits(to) {
+            // SAFETY: (S9) `look` writes initialised bytes only, so the place holds a `T::Bits` whatever comes.
+            let place = unsafe { &mut *std::ptr::from_mut(bits).cast::<MaybeUninit<T::Bits>>() };
+            if let Look::Whole(_) = self.head.look::<T>(&self.slots, place) {
+                return Ok(());
+            }
+        }
+        *to = self.get()?;
+        Ok(())
     }
 
     /// The value, unless somebody alive edits it in place.

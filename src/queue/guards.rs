@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 
 use super::ring::{Ring, Slot};
 use crate::shm::Plain;
+use crate::shm::checked::is_valid_at;
 
 /// Where the item of `position` lies.
 pub(super) fn place<T: Plain>(ring: &Ring, position: u64) -> NonNull<T> {
@@ -16,10 +17,8 @@ pub(super) fn place<T: Plain>(ring: &Ring, position: u64) -> NonNull<T> {
 
 /// Whether a slot that the caller has TAKEN holds bytes that are a `T`.
 pub(super) fn is_valid<T: Plain>(ring: &Ring, slot: Slot) -> bool {
-    const { assert!(size_of::<T>() == size_of::<T::Bits>()) };
-    const { assert!(align_of::<T::Bits>() <= align_of::<T>()) };
-    // SAFETY: (S14) nobody writes the slot while it is TAKEN; any bytes are a `Bits`. In place: it may be larger than the stack.
-    T::is_valid_bit_pattern(unsafe { place::<T>(ring, slot.position).cast::<T::Bits>().as_ref() })
+    // SAFETY: (S14) nobody writes the slot while it is TAKEN; slots are aligned for `T`.
+    unsafe { is_valid_at(place::<T>(ring, slot.position)) }
 }
 
 /// A slot of a [`Queue`](super::Queue) that is written in place; [`commit`](Self::commit) puts it.
@@ -79,13 +78,46 @@ impl<'a, T: Plain> Reservation<'a, T> {
         }
     }
 
+    /// The slot as it is, with an earlier item or zeros in it, to be written over: nothing is cleared first.
+    ///
+    /// ```
+    /// let pictures = procshare::Queue::<[u8; 1024]>::anonymous(2)?;
+    /// let mut slot = pictures.reserve()?;
+    /// slot.as_is()[..3].copy_from_slice(b"new");
+    /// slot.commit_in_place();
+    /// assert_eq!(pictures.peek()?[..3], *b"new");
+    /// # Ok::<(), procshare::Error>(())
+    /// ```
+    pub fn as_is(&mut self) -> &mut T
+    where
+        T: bytemuck::AnyBitPattern,
+    {
+        // SAFETY: (S14) as in `write`; any bytes are a `T`, and a mapping's are initialised.
+        unsafe { self.place.as_mut() }
+    }
+
+    /// The slot to be written through; see [`commit_written`](Self::commit_written).
+    pub fn uninit(&mut self) -> &mut MaybeUninit<T> {
+        // SAFETY: (S14) as in `write`; nothing is said about what the bytes hold.
+        unsafe { self.place.cast().as_mut() }
+    }
+
+    /// Puts what was written through [`uninit`](Self::uninit).
+    ///
+    /// # Safety
+    ///
+    /// The whole item has been written since [`uninit`](Self::uninit) was called.
+    pub unsafe fn commit_written(self) {
+        self.finish();
+    }
+
     /// Writes the item and puts it.
     pub fn commit(mut self, item: T) {
         self.write(item);
         self.finish();
     }
 
-    /// Puts what was written by [`write`](Self::write) or through [`zeroed`](Self::zeroed).
+    /// Puts what was written by [`write`](Self::write) or through [`zeroed`](Self::zeroed) or [`as_is`](Self::as_is).
     ///
     /// A slot that nothing was written to holds the bytes of an earlier item, or zeros: use [`commit`](Self::commit) unless the
     /// item was written in place. Getters check what they get, so this costs at worst an old item or an error.

@@ -1,6 +1,8 @@
 //! The step from bytes that anybody may have written to a value of a [`Plain`](trait@Plain) type.
 
+use core::any::TypeId;
 use core::mem::MaybeUninit;
+use core::ptr::NonNull;
 
 use thiserror::Error;
 
@@ -72,6 +74,27 @@ pub unsafe fn read_checked<T: Plain>(bits: &MaybeUninit<T::Bits>) -> Result<T, I
     // layout (asserted above as far as it can be); `T` is `Copy`. `bits` is a private copy behind a shared reference, so
     // nobody changed it since the check.
     Ok(unsafe { bits.as_ptr().cast::<T>().read() })
+}
+
+/// Whether the bytes at `place` are a `T`, seen where they are: a large one is not copied, and need not fit on the stack.
+///
+/// # Safety
+///
+/// `place` is aligned for `T`, its bytes are mapped, initialised, and written by nobody during the call.
+#[inline]
+pub(crate) unsafe fn is_valid_at<T: Plain>(place: NonNull<T>) -> bool {
+    const { assert!(size_of::<T>() == size_of::<T::Bits>() && align_of::<T::Bits>() <= align_of::<T>()) };
+    // SAFETY: (S9) aligned as `T` is, initialised and still, says the caller; any bytes are a `Bits`.
+    T::is_valid_bit_pattern(unsafe { place.cast::<T::Bits>().as_ref() })
+}
+
+/// A `T` as its bytes, if any bytes are a `T`: then they may be written over without a check.
+#[inline]
+pub(crate) fn any_bits<T: Plain>(to: &mut T) -> Option<&mut T::Bits> {
+    // A type that is its own `Bits` is `AnyBitPattern`.
+    let any = TypeId::of::<T>() == TypeId::of::<T::Bits>();
+    // SAFETY: (S9) both are the same type.
+    any.then(|| unsafe { &mut *core::ptr::from_mut(to).cast() })
 }
 
 /// Looks at a private copy of shared bytes as the `T` it is.

@@ -220,9 +220,22 @@ impl Bytes {
     /// # Panics
     ///
     /// If `at..at + len` leaves the view.
+    #[inline]
     pub(crate) fn address(&self, at: usize, len: usize) -> NonNull<u8> {
         self.require(at, len);
         // SAFETY: (S5) `at` was checked against the view.
+        unsafe { self.first.add(at) }
+    }
+
+    /// The address of the byte at `at`, for those who need not look at the length each time.
+    ///
+    /// # Safety
+    ///
+    /// `at` is at most the length of the view.
+    #[inline]
+    pub(crate) unsafe fn address_of(&self, at: usize) -> NonNull<u8> {
+        debug_assert!(at <= self.len);
+        // SAFETY: (S5) the caller knows that `at` does not leave the view.
         unsafe { self.first.add(at) }
     }
 

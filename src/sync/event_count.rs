@@ -148,6 +148,7 @@ impl EventCount {
     }
 
     /// Whether somebody may be asleep; the caller has published (SeqCst) what they wait for.
+    #[inline]
     pub(crate) fn is_awaited(&self) -> bool {
         // SeqCst: pair ANNOUNCE.
         self.word.load(SeqCst) & SLEEPERS != 0

@@ -61,6 +61,39 @@ fn get_set_update_replace_compare_exchange() {
 }
 
 #[test]
+fn a_value_is_copied_to_where_it_shall_be() {
+    let large = Value::<[u64; 512]>::anonymous([1; 512]).unwrap();
+    let mut mine = [0; 512];
+    large.get_into(&mut mine).unwrap();
+    assert_eq!(mine, [1; 512]);
+    let checked = Value::<bool>::anonymous(true).unwrap();
+    let mut mine = false;
+    checked.get_into(&mut mine).unwrap();
+    assert!(mine);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (2..2_000).for_each(|n| large.set([n; 512]).unwrap()));
+        let (mut mine, mut last) = ([0; 512], 0);
+        while !writer.is_finished() {
+            large.get_into(&mut mine).unwrap();
+            assert!(
+                mine.iter().all(|word| *word == mine[0]) && mine[0] >= last,
+                "torn, or older than before"
+            );
+            last = mine[0];
+        }
+    });
+    let held = large.lock_in_place().unwrap();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut mine = [0; 512];
+            large.get_into(&mut mine).map(|()| mine[511])
+        });
+        drop(held);
+        assert_eq!(reader.join().unwrap().unwrap(), 1_999);
+    });
+}
+
+#[test]
 fn a_guard_commits_on_drop_and_not_on_panic_or_discard() {
     let value = Value::anonymous(1u64).unwrap();
     *value.lock().unwrap() = 2;

@@ -82,6 +82,15 @@ fn slots_are_written_and_read_in_place() {
         queue.put([round; 4096]).unwrap();
         assert_eq!(queue.get().unwrap()[4095], round);
     }
+    let mut fourth = queue.reserve().unwrap();
+    assert!(fourth.as_is()[4095] > 0, "an earlier item lies there");
+    fourth.as_is()[0] = 4;
+    fourth.commit_in_place();
+    let mut fifth = queue.reserve().unwrap();
+    fifth.uninit().write([5; 4096]);
+    // SAFETY: the whole item was written.
+    unsafe { fifth.commit_written() };
+    assert_eq!([queue.get().unwrap()[0], queue.get().unwrap()[4095]], [4, 5]);
 }
 
 #[test]

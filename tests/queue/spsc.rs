@@ -122,6 +122,35 @@ fn closing_wakes_the_other_end_and_lets_it_drain() {
 }
 
 #[test]
+fn slots_are_lent_as_they_are_and_to_be_written_through() {
+    let (mut producer, mut consumer) = SpscQueue::<u64>::anonymous(5).unwrap().split().unwrap();
+    let mut put = 0;
+    for round in 0..20 {
+        let mut chunk = producer.reserve_many(3).unwrap();
+        let (front, back) = chunk.as_is();
+        assert_eq!(front.len() + back.len(), 3);
+        let stale: Vec<u64> = front.iter().chain(&*back).copied().collect();
+        assert!(round > 0 || stale == [0; 3], "a new ring holds zeros: {stale:?}");
+        assert!(round < 2 || stale.iter().all(|&item| item > 0 && item <= put), "earlier items: {stale:?}");
+        for place in front.iter_mut().chain(back) {
+            put += 1;
+            *place = put;
+        }
+        assert_eq!(chunk.commit(), 3);
+        let mut chunk = producer.reserve_many(2).unwrap();
+        let (front, back) = chunk.uninit();
+        front.iter_mut().chain(back).next().unwrap().write(put + 1);
+        put += 1;
+        // SAFETY: the first slot was written.
+        assert_eq!(unsafe { chunk.commit_written(1) }, 1);
+        assert_eq!(consumer.get_many(9).unwrap(), [put - 3, put - 2, put - 1, put]);
+    }
+    let mut chunk = producer.reserve_many(2).unwrap();
+    chunk.uninit();
+    assert_eq!(chunk.commit(), 0, "what was not said to be written is not put");
+}
+
+#[test]
 fn slots_are_written_and_read_in_place_across_the_rings_end() {
     let queue = SpscQueue::<u64>::anonymous(5).unwrap();
     let (mut producer, mut consumer) = queue.split().unwrap();

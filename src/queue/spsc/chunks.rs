@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
-use super::ring::{End, SpscRing};
+use super::ring::{End, Role, SpscRing};
 use crate::shm::Plain;
+use crate::shm::checked::is_valid_at;
 
 /// Free slots of an [`SpscQueue`](super::SpscQueue) that are written in place; [`commit`](Self::commit) puts them.
 ///
@@ -75,12 +77,47 @@ impl<'a, T: Plain> ReservedChunk<'a, T> {
     where
         T: bytemuck::Zeroable,
     {
-        while self.push(T::zeroed()).is_ok() {}
         if self.ring.check_owner(self.end).is_err() {
             return (&mut [], &mut []);
         }
         let [(front, in_front), (back, in_back)] = self.pieces;
-        // SAFETY: (S18) as in `push`; every slot holds a `T` now, and the pieces do not overlap.
+        let (early, late) = (self.written.min(in_front), self.written.saturating_sub(in_front));
+        // SAFETY: (S18) as in `push`; these are the slots that were not written, and zeros are a `T`. In place: an item may be
+        // larger than the stack.
+        unsafe {
+            front.add(early).write_bytes(0, in_front - early);
+            back.add(late).write_bytes(0, in_back - late);
+        }
+        self.all()
+    }
+
+    /// All slots as they are, with earlier items or zeros in them, to be written over: nothing is cleared first. None in a forked
+    /// child.
+    ///
+    /// ```
+    /// let (mut producer, mut consumer) = procshare::SpscQueue::<[u8; 1024]>::anonymous(2)?.split()?;
+    /// let mut pictures = producer.reserve_many(1)?;
+    /// pictures.as_is().0[0][..3].copy_from_slice(b"new");
+    /// pictures.commit();
+    /// assert_eq!(consumer.peek_many(1)?.as_slices().0[0][..3], *b"new");
+    /// # Ok::<(), procshare::Error>(())
+    /// ```
+    pub fn as_is(&mut self) -> (&mut [T], &mut [T])
+    where
+        T: bytemuck::AnyBitPattern,
+    {
+        // Any bytes are a `T`, and a mapping's are initialised.
+        self.all()
+    }
+
+    /// All slots, each of which holds a `T`; from now on they count as written. None in a forked child.
+    fn all(&mut self) -> (&mut [T], &mut [T]) {
+        if self.ring.check_owner(self.end).is_err() {
+            return (&mut [], &mut []);
+        }
+        self.written = self.len();
+        let [(front, in_front), (back, in_back)] = self.pieces;
+        // SAFETY: (S18) as in `push`; every slot holds a `T`, and the pieces do not overlap.
         unsafe {
             (
                 std::slice::from_raw_parts_mut(front.as_ptr(), in_front),
@@ -89,12 +126,38 @@ impl<'a, T: Plain> ReservedChunk<'a, T> {
         }
     }
 
+    /// All slots, to be written through; see [`commit_written`](Self::commit_written). None in a forked child.
+    pub fn uninit(&mut self) -> (&mut [MaybeUninit<T>], &mut [MaybeUninit<T>]) {
+        if self.ring.check_owner(self.end).is_err() {
+            return (&mut [], &mut []);
+        }
+        self.written = 0;
+        let [(front, in_front), (back, in_back)] = self.pieces;
+        // SAFETY: (S18) as in `push`; nothing is said about what the slots hold, and the pieces do not overlap.
+        unsafe {
+            (
+                std::slice::from_raw_parts_mut(front.cast().as_ptr(), in_front),
+                std::slice::from_raw_parts_mut(back.cast().as_ptr(), in_back),
+            )
+        }
+    }
+
+    /// Puts the first `count` items, at most all, that were written through [`uninit`](Self::uninit); tells how many those are.
+    ///
+    /// # Safety
+    ///
+    /// The first `count` slots have been written since [`uninit`](Self::uninit) was called.
+    pub unsafe fn commit_written(mut self, count: usize) -> usize {
+        self.written = count.min(self.len());
+        self.commit()
+    }
+
     /// Puts what was written, in one step; tells how many items that are.
     pub fn commit(self) -> usize {
         if self.written == 0 || self.ring.check_owner(self.end).is_err() {
             return 0;
         }
-        self.ring.advance(self.end, self.written);
+        self.ring.advance(Role::Producer, self.end, self.written);
         self.written
     }
 }
@@ -129,9 +192,8 @@ impl<'a, T: Plain> PeekedChunk<'a, T> {
         let mut valid = 0;
         for (place, len) in ring.places::<T>(end, count) {
             for at in 0..len {
-                // SAFETY: (S18) the slot holds an item and this is the consumer's end; any bytes are a `Bits`, which is aligned
-                // like a `T`. In place: it may be larger than the stack.
-                if !T::is_valid_bit_pattern(unsafe { place.add(at).cast::<T::Bits>().as_ref() }) {
+                // SAFETY: (S18) the slot holds an item, is aligned for `T`, and this is the consumer's end.
+                if !unsafe { is_valid_at(place.add(at)) } {
                     return valid;
                 }
                 valid += 1;
@@ -183,7 +245,7 @@ impl<'a, T: Plain> PeekedChunk<'a, T> {
     /// Takes the first `count` of them out for good, or all if there are fewer; the others stay.
     pub fn release_some(self, count: usize) {
         if self.ring.check_owner(self.end).is_ok() {
-            self.ring.advance(self.end, count.min(self.len()));
+            self.ring.advance(Role::Consumer, self.end, count.min(self.len()));
         }
     }
 }

@@ -3,15 +3,17 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
+use std::ptr::NonNull;
 use std::time::Duration;
 
 use super::super::error::{GetError, items, not_taken};
+use super::super::ring::NotTaken;
 use super::chunks::PeekedChunk;
 use super::ring::{End, Role, SpscRing};
 use super::waits::{Away, until};
 use crate::error::{Error, Result};
 use crate::shm::Plain;
-use crate::shm::checked::read_checked;
+use crate::shm::checked::{is_valid_at, read_checked};
 use crate::time::Deadline;
 
 /// The consumer of an [`SpscQueue`](super::SpscQueue), which nobody else is meanwhile; dropping it gives the end back.
@@ -142,65 +144,77 @@ impl<T: Plain> Consumer<T> {
 
     #[inline]
     fn get_until(&mut self, deadline: Deadline) -> Result<T, GetError> {
-        let (ring, end, away) = (&self.ring, &mut self.end, &mut self.away);
-        let mut bits = MaybeUninit::<T::Bits>::uninit();
-        let outcome = until(ring, Role::Consumer, away, deadline, || {
-            ring.available(end, 1)?;
-            let place = ring.places::<T>(end, 1)[0].0;
-            // SAFETY: (S18) the slot holds an item, and this is the consumer's end; any bytes are a `Bits`.
-            bits.write(unsafe { place.cast::<T::Bits>().read_unaligned() });
-            ring.advance(end, 1);
-            Ok(())
-        });
-        outcome.map_err(|why| not_taken(why, deadline))?;
-        // SAFETY: (S9) all bytes of this private copy were written.
-        unsafe { read_checked(&bits) }.map_err(|_| self.invalid())
+        if self.ring.available_now(&mut self.end, 1).is_none()
+            && let Err(why) = self.wait_for_items(1, deadline)
+        {
+            return Err(not_taken(why, deadline));
+        }
+        let place = self.ring.place::<T>(&self.end);
+        // SAFETY: (S18) the slot holds an item, and this is the consumer's end; it is aligned for `T`, and any bytes are a
+        // `MaybeUninit<T>`.
+        let item = unsafe { place.cast::<MaybeUninit<T>>().read() };
+        self.ring.step(Role::Consumer, &mut self.end);
+        // SAFETY: (S9) this private copy of the slot is initialised, aligned, and nobody else's.
+        if unsafe { is_valid_at(NonNull::from(&item).cast::<T>()) } {
+            // SAFETY: (S9) checked just now.
+            Ok(unsafe { item.assume_init() })
+        } else {
+            Err(self.invalid())
+        }
+    }
+
+    /// How many items are there, after a look without success: it waits.
+    #[cold]
+    fn wait_for_items(&mut self, enough: usize, deadline: Deadline) -> Result<usize, NotTaken> {
+        let (ring, end) = (&self.ring, &mut self.end);
+        until(ring, Role::Consumer, &mut self.away, deadline, || ring.available(end, enough))
+    }
+
+    /// How many items are there, at least one.
+    #[inline]
+    fn items_until(&mut self, enough: usize, deadline: Deadline) -> Result<usize, GetError> {
+        match self.ring.available_now(&mut self.end, enough) {
+            Some(available) => Ok(available),
+            None => self.wait_for_items(enough, deadline).map_err(|why| not_taken(why, deadline)),
+        }
     }
 
     fn get_many_until(&mut self, most: usize, deadline: Deadline) -> Result<Vec<T>, GetError> {
         if most == 0 {
             return Ok(Vec::new());
         }
-        let (ring, end, away) = (&self.ring, &mut self.end, &mut self.away);
-        let most = most.min(ring.capacity());
-        let mut places: Vec<MaybeUninit<T::Bits>> = Vec::new();
-        let outcome = until(ring, Role::Consumer, away, deadline, || {
-            let count = ring.available(end, most)?.min(most);
-            places.reserve(count);
-            for (place, len) in ring.places::<T>(end, count) {
-                let to: *mut MaybeUninit<T::Bits> = places.spare_capacity_mut().as_mut_ptr().cast();
-                // SAFETY: (S18) the slots hold items, and this is the consumer's end; there is room for `count` places, and
-                // places are bytes of the same number.
-                unsafe {
-                    place.cast::<u8>().as_ptr().copy_to_nonoverlapping(to.cast(), len * size_of::<T>());
-                    places.set_len(places.len() + len);
-                }
+        let most = most.min(self.ring.capacity());
+        let count = self.items_until(most, deadline)?.min(most);
+        let mut places: Vec<MaybeUninit<T::Bits>> = Vec::with_capacity(count);
+        for (place, len) in self.ring.places::<T>(&self.end, count) {
+            let to: *mut MaybeUninit<T::Bits> = places.spare_capacity_mut().as_mut_ptr().cast();
+            // SAFETY: (S18) the slots hold items, and this is the consumer's end; there is room for `count` places, and
+            // places are bytes of the same number.
+            unsafe {
+                place.cast::<u8>().as_ptr().copy_to_nonoverlapping(to.cast(), len * size_of::<T>());
+                places.set_len(places.len() + len);
             }
-            // SAFETY: (S9) all bytes of these private copies were written.
-            let is_item =
-                |bits: &&MaybeUninit<T::Bits>| T::is_valid_bit_pattern(unsafe { bits.assume_init_ref() });
-            // What is no item comes alone: the others are not lost with it.
-            let valid = places.iter().take_while(is_item).count().max(1);
-            places.truncate(valid);
-            ring.advance(end, valid);
-            Ok(())
-        });
-        outcome.map_err(|why| not_taken(why, deadline))?;
+        }
+        // SAFETY: (S9) all bytes of these private copies were written.
+        let is_item =
+            |bits: &&MaybeUninit<T::Bits>| T::is_valid_bit_pattern(unsafe { bits.assume_init_ref() });
+        // What is no item comes alone: the others are not lost with it.
+        let valid = places.iter().take_while(is_item).count().max(1);
+        places.truncate(valid);
+        self.ring.advance(Role::Consumer, &mut self.end, valid);
         // SAFETY: (S9) all bytes of these private copies were written.
         let checked = places.iter().map(|bits| unsafe { read_checked(bits) });
         checked.map(|item| item.map_err(|_| self.invalid())).collect()
     }
 
+    #[inline]
     fn peek_until(&mut self, most: usize, deadline: Deadline) -> Result<PeekedChunk<'_, T>, GetError> {
         let most = most.clamp(1, self.ring.capacity());
-        let (ring, end, away) = (&self.ring, &mut self.end, &mut self.away);
-        let count = until(ring, Role::Consumer, away, deadline, || ring.available(end, most))
-            .map_err(|why| not_taken(why, deadline))?
-            .min(most);
+        let count = self.items_until(most, deadline)?.min(most);
         let valid = PeekedChunk::<T>::valid(&self.ring, &self.end, count);
         if valid == 0 {
             // Nobody can ever use it: it is taken out, like an invalid item of `get`.
-            self.ring.advance(&mut self.end, 1);
+            self.ring.step(Role::Consumer, &mut self.end);
             return Err(self.invalid());
         }
         Ok(PeekedChunk::new(&self.ring, &mut self.end, valid))

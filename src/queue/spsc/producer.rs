@@ -128,47 +128,60 @@ impl<T: Plain> Producer<T> {
 
     #[inline]
     fn put_until(&mut self, item: T, deadline: Deadline) -> Result<(), PutError<T>> {
-        let (ring, end, away) = (&self.ring, &mut self.end, &mut self.away);
-        let outcome = until(ring, Role::Producer, away, deadline, || {
-            ring.room(end, 1)?;
-            // SAFETY: (S18) the slot is free, and this is the producer's end.
-            unsafe { ring.places::<T>(end, 1)[0].0.write(item) };
-            ring.advance(end, 1);
-            Ok(())
-        });
-        outcome.map_err(|why| not_put(why, deadline, item))
+        if self.ring.room_now(&mut self.end, 1).is_none()
+            && let Err(why) = self.wait_for_room(1, deadline)
+        {
+            return Err(not_put(why, deadline, item));
+        }
+        // SAFETY: (S18) the slot is free, and this is the producer's end.
+        unsafe { self.ring.place::<T>(&self.end).write(item) };
+        self.ring.step(Role::Producer, &mut self.end);
+        Ok(())
     }
 
+    /// How many slots are free, after a look without success: it waits.
+    #[cold]
+    fn wait_for_room(&mut self, enough: usize, deadline: Deadline) -> Result<usize, NotPut> {
+        let (ring, end) = (&self.ring, &mut self.end);
+        until(ring, Role::Producer, &mut self.away, deadline, || ring.room(end, enough))
+    }
+
+    /// How many slots are free, at least one.
+    #[inline]
+    fn room_until(&mut self, enough: usize, deadline: Deadline) -> Result<usize, NotPut> {
+        match self.ring.room_now(&mut self.end, enough) {
+            Some(room) => Ok(room),
+            None => self.wait_for_room(enough, deadline),
+        }
+    }
+
+    #[inline]
     fn put_some(&mut self, items: &[T], deadline: Deadline) -> Result<usize, NotPut> {
         if items.is_empty() {
             return Ok(0);
         }
-        let (ring, end, away) = (&self.ring, &mut self.end, &mut self.away);
-        until(ring, Role::Producer, away, deadline, || {
-            let count = ring.room(end, items.len())?.min(items.len());
-            let mut rest = items;
-            for (place, len) in ring.places::<T>(end, count) {
-                let (now, later) = rest.split_at(len);
-                // SAFETY: (S18) the slots are free, and this is the producer's end; the caller's items lie elsewhere, since
-                // safe code has no references to slots but those that borrow the end.
-                unsafe { place.copy_from_nonoverlapping(NonNull::from(now).cast(), len) };
-                rest = later;
-            }
-            ring.advance(end, count);
-            Ok(count)
-        })
+        let count = self.room_until(items.len(), deadline)?.min(items.len());
+        let mut rest = items;
+        for (place, len) in self.ring.places::<T>(&self.end, count) {
+            let (now, later) = rest.split_at(len);
+            // SAFETY: (S18) the slots are free, and this is the producer's end; the caller's items lie elsewhere, since
+            // safe code has no references to slots but those that borrow the end.
+            unsafe { place.copy_from_nonoverlapping(NonNull::from(now).cast(), len) };
+            rest = later;
+        }
+        self.ring.advance(Role::Producer, &mut self.end, count);
+        Ok(count)
     }
 
+    #[inline]
     fn reserve_until(
         &mut self,
         most: usize,
         deadline: Deadline,
     ) -> Result<ReservedChunk<'_, T>, PutError<()>> {
-        let (ring, end, away) = (&self.ring, &mut self.end, &mut self.away);
-        let most = most.clamp(1, ring.capacity());
-        let room = until(ring, Role::Producer, away, deadline, || ring.room(end, most));
-        match room {
-            Ok(room) => Ok(ReservedChunk::new(ring, end, room.min(most))),
+        let most = most.clamp(1, self.ring.capacity());
+        match self.room_until(most, deadline) {
+            Ok(room) => Ok(ReservedChunk::new(&self.ring, &mut self.end, room.min(most))),
             Err(why) => Err(not_put(why, deadline, ())),
         }
     }

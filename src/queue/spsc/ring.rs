@@ -194,6 +194,7 @@ impl SpscRing {
         self.head.not_full.events.notify_all(host);
     }
 
+    #[inline]
     fn word(&self, role: Role) -> &EndWord {
         match role {
             Role::Producer => &self.head.producer,
@@ -202,6 +203,7 @@ impl SpscRing {
     }
 
     /// What the holder of an end sleeps on.
+    #[inline]
     pub(super) fn line(&self, role: Role) -> &Line {
         match role {
             Role::Producer => &self.head.not_full,
@@ -280,8 +282,47 @@ impl SpscRing {
         })
     }
 
-    /// How many slots are free, at least `enough` if there are; looks at the consumer's line only if it must.
+    /// How many slots are free, at least `enough` if there are; `None` if there are none, or [`room`](Self::room) has more to say.
     #[inline]
+    pub(super) fn room_now(&self, end: &mut End, enough: usize) -> Option<usize> {
+        // Relaxed: as in `room`.
+        if self.attached.member.me() != end.id || self.head.closed.load(Relaxed) != 0 {
+            return None;
+        }
+        let mut used = end.mine.wrapping_sub(end.theirs);
+        if self.capacity - (used as usize) < enough {
+            // SeqCst: pair ANNOUNCE. The Acquire in it is pair FREED: all reads of what lay there are over.
+            let head = self.head.consumer.position.load(SeqCst);
+            used = end.mine.wrapping_sub(head);
+            if used >= self.capacity as u64 {
+                return None;
+            }
+            end.theirs = head;
+        }
+        Some(self.capacity - used as usize)
+    }
+
+    /// How many items are there, at least `enough` if there are; `None` if there are none, or [`available`](Self::available) has
+    /// more to say.
+    #[inline]
+    pub(super) fn available_now(&self, end: &mut End, enough: usize) -> Option<usize> {
+        if self.attached.member.me() != end.id {
+            return None;
+        }
+        let mut available = end.theirs.wrapping_sub(end.mine);
+        if (available as usize) < enough {
+            // SeqCst: pair ANNOUNCE. The Acquire in it is pair ITEM.
+            let tail = self.head.producer.position.load(SeqCst);
+            available = tail.wrapping_sub(end.mine);
+            if available == 0 || available > self.capacity as u64 {
+                return None;
+            }
+            end.theirs = tail;
+        }
+        Some(available as usize)
+    }
+
+    /// How many slots are free, at least `enough` if there are; looks at the consumer's line only if it must.
     pub(super) fn room(&self, end: &mut End, enough: usize) -> Result<usize, NotPut> {
         self.check_owner(end)?;
         // Relaxed: a put beside a close of the consumer's may be before or behind it.
@@ -292,7 +333,6 @@ impl SpscRing {
         if room >= enough { Ok(room) } else { self.see_room(end) }
     }
 
-    #[inline]
     fn see_room(&self, end: &mut End) -> Result<usize, NotPut> {
         // SeqCst: pair ANNOUNCE. The Acquire in it is pair FREED: all reads of what lay there are over.
         let head = self.head.consumer.position.load(SeqCst);
@@ -310,14 +350,12 @@ impl SpscRing {
     }
 
     /// How many items are there, at least `enough` if there are; looks at the producer's line only if it must.
-    #[inline]
     pub(super) fn available(&self, end: &mut End, enough: usize) -> Result<usize, NotTaken> {
         self.check_owner(end)?;
         let available = end.theirs.wrapping_sub(end.mine) as usize;
         if available >= enough { Ok(available) } else { self.see_available(end) }
     }
 
-    #[inline]
     fn see_available(&self, end: &mut End) -> Result<usize, NotTaken> {
         let look = |end: &mut End| {
             // SeqCst: pair ANNOUNCE. The Acquire in it is pair ITEM.
@@ -337,6 +375,13 @@ impl SpscRing {
         }
     }
 
+    /// Where the next slot of an end is.
+    #[inline]
+    pub(super) fn place<T: Plain>(&self, end: &End) -> NonNull<T> {
+        // SAFETY: (S5) the slot's number is less than the capacity, and `attach` made sure that so many slots of `T` fill the view.
+        unsafe { self.items.address_of(end.slot * size_of::<T>()) }.cast()
+    }
+
     /// Where the next `count` slots of an end are, at most all: two runs, the second one at the ring's beginning and often empty.
     #[inline]
     pub(super) fn places<T: Plain>(&self, end: &End, count: usize) -> [(NonNull<T>, usize); 2] {
@@ -346,16 +391,35 @@ impl SpscRing {
         [(at(end.slot, front), front), (at(0, count - front), count - front)]
     }
 
-    /// Moves an end: the commit. `count` is what `room` or `available` allowed.
+    /// Moves the end of `role`: the commit. `count` is what `room` or `available` allowed.
     #[inline]
-    pub(super) fn advance(&self, end: &mut End, count: usize) {
+    pub(super) fn advance(&self, role: Role, end: &mut End, count: usize) {
         let slot = end.slot + count;
-        end.slot = if slot < self.capacity { slot } else { slot - self.capacity };
+        self.advance_to(role, end, count, if slot < self.capacity { slot } else { slot - self.capacity });
+    }
+
+    /// As `advance`, by one: a few instructions less.
+    #[inline]
+    pub(super) fn step(&self, role: Role, end: &mut End) {
+        let slot = end.slot + 1;
+        self.advance_to(role, end, 1, if slot == self.capacity { 0 } else { slot });
+    }
+
+    #[inline]
+    fn advance_to(&self, role: Role, end: &mut End, count: usize, slot: usize) {
+        end.slot = slot;
         end.mine = end.mine.wrapping_add(count as u64);
         // Release: pairs ITEM and FREED.
-        self.word(end.role).position.store(end.mine, Release);
-        let other = if end.role == Role::Producer { Role::Consumer } else { Role::Producer };
+        self.word(role).position.store(end.mine, Release);
+        let other = if role == Role::Producer { Role::Consumer } else { Role::Producer };
         // This load may overtake the store above on its way to the memory, by the time the store buffer takes: see `waits`.
-        self.line(other).events.notify(self.attached.member.host(), 1);
+        if self.line(other).events.is_awaited() {
+            self.tell(other);
+        }
+    }
+
+    #[cold]
+    fn tell(&self, role: Role) {
+        self.line(role).events.notify(self.attached.member.host(), 1);
     }
 }

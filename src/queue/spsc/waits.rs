@@ -22,11 +22,15 @@ use crate::time::Deadline;
 /// Pauses between finding nothing and looking again.
 const AWAY_MIN: u32 = 4;
 const AWAY_MAX: u32 = 64;
+/// Less than what an answer takes from another core.
+const AWAY_SHORT: u32 = 16;
 
 /// How long an end looks away when it finds nothing, before it waits.
 ///
-/// Two ends that meet at every item pass two cache lines to and fro for each. If the first look after looking away finds something,
-/// looking away for longer will find more at once; if not, the other end is slow, and what it does shall be seen soon.
+/// Two ends that meet at every item pass two cache lines to and fro for each. If looking away for a while found several items (or
+/// free slots), the other end is in the middle of many: looking away for longer finds more at once. If it found one, the other end
+/// is slow or answers: one look shall not cost more than an answer then. If it found half of the ring, the other end is about to
+/// wait.
 #[derive(Debug)]
 pub(super) struct Away(u32);
 
@@ -36,50 +40,55 @@ impl Away {
     }
 
     /// Looks away, then looks.
-    fn look<R, E: Retry>(&mut self, attempt: &mut impl FnMut() -> Result<R, E>) -> Result<R, E> {
+    fn look<E>(
+        &mut self,
+        capacity: usize,
+        attempt: &mut impl FnMut() -> Result<usize, E>,
+    ) -> Result<usize, E> {
         for _ in 0..self.0 {
             pause();
         }
         let outcome = attempt();
-        let next = if outcome.is_ok() { self.0 * 2 } else { self.0 / 2 };
-        self.0 = next.clamp(AWAY_MIN, AWAY_MAX);
+        let pays = match outcome {
+            Ok(1) => self.0 < AWAY_SHORT,
+            Ok(found) => found <= capacity / 2,
+            Err(_) => false,
+        };
+        self.0 = if pays { self.0 * 2 } else { self.0 / 2 }.clamp(AWAY_MIN, AWAY_MAX);
         outcome
     }
 }
 
-/// Tries until it works, cannot work any more, or the deadline passes.
-#[inline]
-pub(super) fn until<R, E: Retry>(
+/// Tries until it works, cannot work any more, or the deadline passes; the caller has just looked and found nothing.
+///
+/// Who may wait looks away at once: what comes meanwhile would be one item.
+pub(super) fn until<E: Retry>(
     ring: &SpscRing,
     role: Role,
     away: &mut Away,
     deadline: Deadline,
-    mut attempt: impl FnMut() -> Result<R, E>,
-) -> Result<R, E> {
-    match attempt() {
-        Err(why) if why.worth_waiting() && deadline != Deadline::Now => {
-            until_slow(ring.attached(), ring.waiting(role), away, deadline, attempt)
-        }
-        Err(why) if why.worth_waiting() => {
+    mut attempt: impl FnMut() -> Result<usize, E>,
+) -> Result<usize, E> {
+    if deadline == Deadline::Now {
+        let outcome = attempt();
+        if outcome.as_ref().is_err_and(Retry::worth_waiting) {
             ran_dry(Key::of(&ring.line(role).events), 0);
-            Err(why)
         }
+        return outcome;
+    }
+    match away.look(ring.capacity(), &mut attempt) {
+        Err(why) if why.worth_waiting() => until_slow(ring.attached(), ring.waiting(role), deadline, attempt),
         other => other,
     }
 }
 
 #[cold]
-fn until_slow<R, E: Retry>(
+fn until_slow<E: Retry>(
     attached: &Attached,
     waiting: Waiting<'_>,
-    away: &mut Away,
     deadline: Deadline,
-    mut attempt: impl FnMut() -> Result<R, E>,
-) -> Result<R, E> {
-    match away.look(&mut attempt) {
-        Err(why) if why.worth_waiting() => {}
-        other => return other,
-    }
+    mut attempt: impl FnMut() -> Result<usize, E>,
+) -> Result<usize, E> {
     let member = &attached.member;
     let mut patience = Patience::new(member.host(), waiting.watch, member.me(), deadline);
     loop {
@@ -103,7 +112,7 @@ fn until_slow<R, E: Retry>(
 }
 
 /// Tries for longer than a store needs to become visible.
-fn last_looks<R, E: Retry>(looks: u32, mut attempt: impl FnMut() -> Result<R, E>) -> Result<R, E> {
+fn last_looks<E: Retry>(looks: u32, mut attempt: impl FnMut() -> Result<usize, E>) -> Result<usize, E> {
     for _ in 1..looks {
         match attempt() {
             Err(why) if why.worth_waiting() => pause(),
@@ -217,5 +226,45 @@ impl<T: Plain> Producer<T> {
     /// As [`Queue::as_fd`](crate::Queue::as_fd).
     pub fn as_fd(&self) -> Result<ReadyFd> {
         self.ring().fd(Role::Producer)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::queue::ring::NotTaken;
+
+    const CAPACITY: usize = 1024;
+
+    /// How long an end looks away that has found so much each time.
+    fn after(found: &[usize]) -> u32 {
+        let mut away = Away::new();
+        for &count in found {
+            let mut attempt = || if count > 0 { Ok(count) } else { Err(NotTaken::Empty) };
+            assert_eq!(away.look(CAPACITY, &mut attempt).unwrap_or(0), count);
+        }
+        away.0
+    }
+
+    #[test]
+    fn an_end_that_finds_many_looks_away_for_longer_up_to_a_limit() {
+        assert_eq!(after(&[2, 5]), 4 * AWAY_MIN);
+        assert_eq!(after(&[2; 20]), AWAY_MAX);
+    }
+
+    #[test]
+    fn an_end_that_finds_nothing_or_half_of_the_ring_looks_sooner() {
+        assert_eq!(after(&[9, 9, 9, 0]), 4 * AWAY_MIN);
+        assert_eq!(after(&[9, 9, 9, CAPACITY / 2 + 1]), 4 * AWAY_MIN);
+        assert_eq!(after(&[0; 20]), AWAY_MIN);
+    }
+
+    #[test]
+    fn an_end_that_gets_single_answers_looks_no_later_than_they_come() {
+        for rounds in 20..24 {
+            let found: Vec<usize> = [[9; 20], [1; 20]].concat();
+            assert!(after(&found[..20 + rounds - 4]) <= AWAY_SHORT, "after {rounds}");
+        }
+        assert_eq!(after(&[1; 2]), AWAY_SHORT, "which still lets it find out whether there are more");
     }
 }
