@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::machine::Machine;
 use crate::method::{Effort, RowReport, Verdict, measure};
 use crate::row::Row;
-use crate::{plot, rows, table};
+use crate::{leftovers, plot, rows, table};
 
 /// Measures procshare beside its peers, interleaved, in one run.
 #[derive(Debug, Parser)]
@@ -71,15 +71,13 @@ fn run(args: &Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
     if cfg!(debug_assertions) {
         eprintln!("note: a debug build; its figures say nothing about speed");
     }
-    rows::segment::sweep();
-    rows::manager::sweep();
+    leftovers::sweep();
     let mut reports = Vec::new();
     for (n, row) in rows.iter().enumerate() {
         eprintln!("[{}/{}] {}", n + 1, rows.len(), row.title);
         reports.push(measure(row, effort, &machine));
     }
-    rows::segment::sweep();
-    rows::manager::sweep();
+    leftovers::sweep();
     if let Some(path) = &args.plot {
         plot::draw(path, &reports)?;
     }

@@ -9,11 +9,13 @@
 
 #![cfg(target_os = "linux")]
 
+pub mod boost;
 pub mod cli;
 pub mod contender;
 pub mod crew;
 pub mod failure;
 pub mod futex;
+pub mod leftovers;
 pub mod machine;
 pub mod method;
 pub mod plot;

@@ -7,7 +7,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::method::{Measured, RowReport};
-use crate::row::OURS;
+use crate::row::{OURS, Unit};
 
 /// The picture could not be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +51,7 @@ pub fn draw(path: &Path, rows: &[RowReport]) -> Result<(), PlotError> {
 
 fn draw_all<'a>(root: &Area<'a>, rows: &[&RowReport]) -> Drawn<'a> {
     root.fill(&WHITE)?;
-    let title = "Median time by the peer each goal names (shorter is better; dashed: goal)";
+    let title = "Median time (or bytes) by the peer each goal names (shorter is better; dashed: goal)";
     text(root, title, (GAP, GAP + 6), 15, INK, HPos::Left)?;
     let mut top = GAP + HEADER;
     for row in rows {
@@ -79,7 +79,7 @@ fn draw_row<'a>(root: &Area<'a>, row: &RowReport, top: i32) -> Drawn<'a> {
     let Some(base) = base(row) else { return Ok(()) };
     text(root, &row.title, (GAP, top + HEADER / 2), 15, INK, HPos::Left)?;
     for (n, (one, median)) in measured(row).enumerate() {
-        draw_bar(root, one, median, median / base, top + HEADER + LINE * n as i32)?;
+        draw_bar(root, one, &figure(row.unit, median), median / base, top + HEADER + LINE * n as i32)?;
     }
     let bottom = top + HEADER + LINE * measured(row).count() as i32;
     for judged in &row.goals {
@@ -91,7 +91,7 @@ fn draw_row<'a>(root: &Area<'a>, row: &RowReport, top: i32) -> Drawn<'a> {
     Ok(())
 }
 
-fn draw_bar<'a>(root: &Area<'a>, one: &Measured, median: f64, ratio: f64, top: i32) -> Drawn<'a> {
+fn draw_bar<'a>(root: &Area<'a>, one: &Measured, median: &str, ratio: f64, top: i32) -> Drawn<'a> {
     let middle = top + LINE / 2 - 2;
     let own = one.name.starts_with(OURS);
     let colour = if own { OWN_BAR } else { PEER_BAR };
@@ -102,7 +102,7 @@ fn draw_bar<'a>(root: &Area<'a>, one: &Measured, median: f64, ratio: f64, top: i
         let tip = [(end, top), (end + 9, middle), (end, top + LINE - 5)];
         root.draw(&Polygon::new(tip, colour.filled()))?;
     }
-    let figures = format!("{}   ({ratio:.2} \u{d7})", duration(median));
+    let figures = format!("{median}   ({ratio:.2} \u{d7})");
     text(root, &figures, (WIDTH - GAP, middle), 12, FAINT, HPos::Right)
 }
 
@@ -115,6 +115,13 @@ fn place(ratio: f64) -> i32 {
 fn text<'a>(root: &Area<'a>, words: &str, at: (i32, i32), size: u32, ink: RGBColor, side: HPos) -> Drawn<'a> {
     let style = ("sans-serif", size).into_font().color(&ink).pos(Pos::new(side, VPos::Center));
     root.draw(&Text::new(words.to_owned(), at, style))
+}
+
+fn figure(unit: Unit, amount: f64) -> String {
+    match unit {
+        Unit::Nanoseconds => duration(amount),
+        Unit::Bytes => format!("{amount:.0} bytes"),
+    }
 }
 
 fn duration(ns: f64) -> String {

@@ -171,6 +171,36 @@ class Queue:
         return self.right.value
 
 
+class LargeQueue(Queue):
+    """The same with bytes objects that begin with their number."""
+
+    size = 1 << 16
+
+    def __init__(self, parties):
+        super().__init__(parties)
+        self.queue = Numbered(context.Queue(4), self.size)
+
+
+class Numbered:
+    """Puts a number as so many bytes, and gets the number of such bytes if none is missing."""
+
+    def __init__(self, queue, size):
+        self.queue, self.size = queue, size
+
+    def put(self, number):
+        self.queue.put(number.to_bytes(self.size, "little"))
+
+    def get(self):
+        item = self.queue.get()
+        return int.from_bytes(item[:8], "little") if len(item) == self.size else None
+
+
+class HugeQueue(LargeQueue):
+    """The same with larger ones."""
+
+    size = 1 << 20
+
+
 def one():
     """The smallest task."""
 
@@ -265,6 +295,8 @@ ROWS = {
     "pool-small": PoolMap,
     "pool-single": PoolSingle,
     "queue": Queue,
+    "queue-64k": LargeQueue,
+    "queue-1m": HugeQueue,
 }
 
 

@@ -19,10 +19,22 @@ pub struct Row {
     pub placement: Placement,
     /// Bytes an operation moves, where throughput tells more than time.
     pub bytes: Option<u64>,
+    /// What its figures count.
+    pub unit: Unit,
     /// Who does it.
     pub contenders: Vec<Box<dyn Contender>>,
     /// What is to be reached.
     pub goals: Vec<Goal>,
+}
+
+/// What figures count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Nanoseconds of an operation, measured in many batches.
+    Nanoseconds,
+    /// Bytes, which are counted once.
+    Bytes,
 }
 
 /// How many workers, on which cores.
@@ -39,7 +51,7 @@ pub enum Placement {
 /// A ratio to a named peer in the same run.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Goal {
-    /// Whose time is judged.
+    /// Whose figure is judged.
     pub ours: &'static str,
     /// Against whose.
     pub peer: &'static str,
@@ -51,7 +63,8 @@ impl Row {
     /// A row nobody runs in yet.
     pub fn new(id: impl Into<String>, title: impl Into<String>, placement: Placement) -> Self {
         let (id, title) = (id.into(), title.into());
-        Self { id, title, placement, bytes: None, contenders: Vec::new(), goals: Vec::new() }
+        let unit = Unit::Nanoseconds;
+        Self { id, title, placement, bytes: None, unit, contenders: Vec::new(), goals: Vec::new() }
     }
 
     /// Adds a contender.
@@ -61,13 +74,13 @@ impl Row {
         self
     }
 
-    /// Asks procshare to take at most `at_most` times as long as `peer`.
+    /// Asks procshare to take at most `at_most` times as much as `peer`.
     #[must_use]
     pub fn goal(self, at_most: f64, peer: &'static str) -> Self {
         self.goal_of(OURS, at_most, peer)
     }
 
-    /// Asks the contender `ours` to take at most `at_most` times as long as `peer`.
+    /// Asks the contender `ours` to take at most `at_most` times as much as `peer`.
     #[must_use]
     pub fn goal_of(mut self, ours: &'static str, at_most: f64, peer: &'static str) -> Self {
         self.goals.push(Goal { ours, peer, at_most });
@@ -78,6 +91,13 @@ impl Row {
     #[must_use]
     pub fn moving(mut self, bytes: u64) -> Self {
         self.bytes = Some(bytes);
+        self
+    }
+
+    /// Says that figures are bytes and not times.
+    #[must_use]
+    pub fn counting_bytes(mut self) -> Self {
+        self.unit = Unit::Bytes;
         self
     }
 

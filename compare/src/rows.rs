@@ -6,6 +6,7 @@ pub mod condition;
 pub mod event;
 pub mod lock;
 pub mod manager;
+pub mod memory;
 mod ours;
 pub mod process;
 pub mod queue;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Row> {
         array::rows(),
         queue::rows(),
         segment::rows(),
+        memory::rows(),
         process::rows(),
         manager::rows(),
     ]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// Nanoseconds an operation took, over the batches of one contender.
+/// Nanoseconds an operation took (or bytes), over the batches of one contender.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Summary {
     /// The middle batch.

@@ -18,6 +18,11 @@ pub struct Lap {
 }
 
 impl Lap {
+    /// An amount of memory, as what one operation took.
+    pub fn of_bytes(bytes: u64) -> Self {
+        Self { ops: 1, wall_ns: bytes, waited_ns: 0 }
+    }
+
     /// Nanoseconds an operation took.
     pub fn ns_per_op(&self) -> f64 {
         self.wall_ns as f64 / self.ops.max(1) as f64

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::method::{Judged, Measured, RowReport, Verdict};
+use crate::row::Unit;
 use crate::stats::Summary;
 
 /// A whole run, printed as a table for each row and one of the goals at the end.
@@ -22,7 +23,10 @@ fn write_row(f: &mut Formatter<'_>, row: &RowReport) -> fmt::Result {
     let peer = row.goals.first().map(|judged| judged.goal.peer);
     let base = row.contenders.iter().find(|one| Some(one.name.as_str()) == peer).and_then(|one| one.summary);
     let against = peer.map_or(String::new(), |peer| format!("\u{d7} {peer}"));
-    let (median, min) = ("median ns", "min ns");
+    let (median, min) = match row.unit {
+        Unit::Nanoseconds => ("median ns", "min ns"),
+        Unit::Bytes => ("bytes", "bytes"),
+    };
     writeln!(f, "  {:26}{median:>14}{min:>14}{:>8}{:>9}  {against}", "", "noise", "batches")?;
     for one in &row.contenders {
         write_contender(f, one, base, row.bytes)?;
@@ -64,7 +68,7 @@ fn write_goals(f: &mut Formatter<'_>, rows: &[RowReport]) -> fmt::Result {
     for (row, judged) in judged() {
         let goal = judged.goal;
         let text = format!("{} \u{2264} {:.3} \u{d7} {}", goal.ours, goal.at_most, goal.peer);
-        writeln!(f, "  {:22}{text:44}{}", row.id, outcome(judged))?;
+        writeln!(f, "  {:28}{text:44}{}", row.id, outcome(judged))?;
     }
     let count = |verdict| judged().filter(|(_, judged)| judged.verdict == verdict).count();
     let (passed, failed) = (count(Verdict::Pass), count(Verdict::Fail));
@@ -83,12 +87,12 @@ fn outcome(judged: &Judged) -> String {
     }
 }
 
-/// Nanoseconds with two decimals at the small end and groups of thousands at the large one.
-fn figure(ns: f64) -> String {
-    if ns < 1000.0 {
-        return format!("{ns:.2}");
+/// A figure with two decimals at the small end and groups of thousands at the large one.
+fn figure(amount: f64) -> String {
+    if amount < 1000.0 {
+        return format!("{amount:.2}");
     }
-    let digits = format!("{ns:.0}");
+    let digits = format!("{amount:.0}");
     let mut grouped = String::new();
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {

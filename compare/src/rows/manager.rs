@@ -10,9 +10,6 @@ use std::ops::Range;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use place::Place;
-pub use place::sweep;
-
 use crate::contender::{Batch, Contender};
 use crate::failure::{Failure, same};
 use crate::machine::pin;
@@ -20,6 +17,7 @@ use crate::processes::{StartLine, join_all, worker};
 use crate::python::python;
 use crate::row::{OURS, Placement, Row};
 use crate::stopwatch::{Lap, Span, timed};
+use place::Place;
 
 /// Through the socket alone, where the library would choose rings.
 const SOCKET: &str = "procshare socket";

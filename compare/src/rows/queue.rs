@@ -1,5 +1,7 @@
-//! Queues: small items one by one and in batches, one to one and many to many; large items copied.
+//! Queues: small items one by one and in batches, one to one and many to many; large items copied, and in place.
 
+pub(super) mod iceoryx;
+mod kernel;
 mod ours;
 mod rivals;
 
@@ -18,6 +20,11 @@ const CAPACITY: usize = 1024;
 const BATCH: usize = 32;
 /// Workers at most.
 const SEATS: usize = 8;
+
+/// Slots of a queue whose items are written in place: fewer of large ones.
+const fn slots<const N: usize>() -> usize {
+    if size_of::<Item<N>>() > 4096 { 16 } else { CAPACITY }
+}
 
 /// What is moved: N words, all alike, so that a torn item shows.
 type Item<const N: usize> = [u64; N];
@@ -42,9 +49,8 @@ trait Belt<const N: usize>: Sized + Send + Sync + 'static {
 pub fn rows() -> Vec<Row> {
     let mut rows = vec![
         one_to_one::<1>(1.3)
-            .with(moving::<1, rivals::ArrayQueue<1>>("ArrayQueue", Workers::Threads))
+            .with(moving::<1, kernel::Kernel<kernel::Pipe>>("pipe", Workers::Processes))
             .with(moving::<1, rivals::IpcChannel>("ipc-channel", Workers::Processes))
-            .with(moving::<1, rivals::Pipe>("pipe", Workers::Processes))
             .with(python("queue")),
         Row::new("queue-batch-8", "Queue 1x1, 8 B in batches of 32", Placement::Apart(2))
             .with(moving::<1, ours::SpscBatches>(SPSC, Workers::Processes))
@@ -59,8 +65,11 @@ pub fn rows() -> Vec<Row> {
         rows.push(many_to_many::<8>(workers, title, 1.15));
         rows.push(many_to_many::<128>(workers, title, 0.9));
     }
-    rows.push(copies::<8192>("64 KiB"));
-    rows.push(copies::<131_072>("1 MiB"));
+    rows.push(copies::<8192>("64 KiB", "queue-64k"));
+    rows.push(copies::<131_072>("1 MiB", "queue-1m"));
+    rows.push(in_place::<128>("1 KiB", 0.10));
+    rows.push(in_place::<8192>("64 KiB", 0.20));
+    rows.push(in_place::<131_072>("1 MiB", 0.25));
     rows
 }
 
@@ -74,6 +83,9 @@ fn one_to_one<const N: usize>(at_most: f64) -> Row {
         .with(moving::<N, ours::Many<N>>(OURS, Workers::Processes))
         .with(moving::<N, rivals::Rtrb<N, true>>("rtrb with backoff", Workers::Threads))
         .with(moving::<N, rivals::Rtrb<N, false>>("rtrb", Workers::Threads))
+        .with(moving::<N, rivals::ArrayQueue<N>>("ArrayQueue", Workers::Threads))
+        .with(moving::<N, iceoryx::Iceoryx<N, true>>("iceoryx2", Workers::Processes))
+        .with(moving::<N, rivals::Boost>("Boost", Workers::Processes))
         .goal_of(SPSC, at_most, "rtrb with backoff")
 }
 
@@ -82,17 +94,34 @@ fn many_to_many<const N: usize>(workers: usize, title: &str, at_most: f64) -> Ro
     Row::new(format!("queue-{title}-{bytes}"), format!("Queue {title}, {bytes} B"), Placement::Apart(workers))
         .with(moving::<N, ours::Many<N>>(OURS, Workers::Processes))
         .with(moving::<N, rivals::ArrayQueue<N>>("ArrayQueue", Workers::Threads))
+        .with(moving::<N, rivals::Boost>("Boost", Workers::Processes))
         .goal(at_most, "ArrayQueue")
+        .goal(0.3, "Boost")
 }
 
-fn copies<const N: usize>(size: &str) -> Row {
+fn copies<const N: usize>(size: &str, python_row: &'static str) -> Row {
     let bytes = size_of::<Item<N>>() as u64;
     Row::new(format!("queue-copy-{bytes}"), format!("Queue 1x1, copying {size}"), Placement::Apart(2))
         .with(moving::<N, ours::Bytes>(OURS, Workers::Processes))
         .with(moving::<N, rivals::RtrbBytes>("rtrb bytes", Workers::Threads))
+        .with(moving::<N, iceoryx::Iceoryx<N, true>>("iceoryx2 copy", Workers::Processes))
+        .with(moving::<N, kernel::Kernel<kernel::Packets>>("Unix seqpacket", Workers::Processes))
+        .with(moving::<N, kernel::Kernel<kernel::Stream>>("Unix stream", Workers::Processes))
         .with(moving::<N, rivals::IpcChannel>("ipc-channel", Workers::Processes))
+        .with(python(python_row))
         .moving(bytes)
         .goal(1.05, "rtrb bytes")
+}
+
+/// Only the ends of an item are written and read: what is measured is the way, which no byte between them goes.
+fn in_place<const N: usize>(size: &str, at_most: f64) -> Row {
+    let bytes = size_of::<Item<N>>();
+    Row::new(format!("queue-in-place-{bytes}"), format!("Queue 1x1, {size} in place"), Placement::Apart(2))
+        .with(moving::<N, ours::SpscInPlace<N>>(SPSC, Workers::Processes))
+        .with(moving::<N, ours::InPlace<N>>(OURS, Workers::Processes))
+        .with(moving::<N, iceoryx::Iceoryx<N, false>>("iceoryx2", Workers::Processes))
+        .goal_of(SPSC, at_most, "iceoryx2")
+        .goal(at_most, "iceoryx2")
 }
 
 struct Yard<B> {

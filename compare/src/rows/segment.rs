@@ -1,9 +1,7 @@
 //! Named segments of one page: the whole life of one, and the opening of an existing one.
 
 use std::ffi::CString;
-use std::fs;
 use std::hint::black_box;
-use std::path::Path;
 
 use procshare::AtomicValue;
 use shared_memory::{Shmem, ShmemConf};
@@ -11,6 +9,7 @@ use shared_memory::{Shmem, ShmemConf};
 use super::ours::refused;
 use crate::contender::{Contender, solo};
 use crate::failure::{Failure, not_negative, same};
+use crate::leftovers::own_name;
 use crate::python::python;
 use crate::row::{OURS, Placement, Row};
 
@@ -44,29 +43,6 @@ pub fn rows() -> Vec<Row> {
             .with(opening::<Shmem>("shared_memory"))
             .goal(1.5, "raw shm_open"),
     ]
-}
-
-/// What the names of all batches begin with, Python's too.
-const PREFIX: &str = "procshare-compare-";
-
-/// A name no other batch uses: every batch has its own process.
-fn own_name() -> String {
-    format!("{PREFIX}{}", std::process::id())
-}
-
-/// Removes the segments of batches that were killed.
-pub fn sweep() {
-    let space = procshare::Space::root().join("default");
-    let entries =
-        ["/dev/shm".as_ref(), space.as_path()].into_iter().filter_map(|path| fs::read_dir(path).ok());
-    for entry in entries.flatten().flatten() {
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok());
-        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            // Another run may have been faster, or may own it: either way there is nothing left to do here.
-            let _ = fs::remove_file(entry.path());
-        }
-    }
 }
 
 /// Creates, opens a second time, writes through one mapping, reads through the other, removes.

@@ -48,8 +48,10 @@ fn get_row<const N: usize>() -> Row {
     let bytes = size_of::<Words<N>>();
     Row::new(format!("value-get-{bytes}"), format!("Value: get, {bytes} B"), Placement::Alone)
         .with(value_get::<N>())
+        .with(value_get_into::<N>())
         .with(mutex_get::<N>())
         .goal(1.0, "std Mutex<T>")
+        .goal_of(GET_INTO, 1.0, "std Mutex<T>")
 }
 
 fn update_row<const N: usize>() -> Row {
@@ -88,6 +90,27 @@ fn value_get<const N: usize>() -> Box<dyn Contender> {
                 // Used where it arrives, as the peer's copy is.
                 let mut got = value.get();
                 let copy: &mut Words<N> = black_box(got.as_mut().map_err(refused)?);
+                read = read.wrapping_add(copy[0] ^ copy[N - 1] ^ START);
+            }
+            *sum = sum.wrapping_add(read);
+            Ok(())
+        },
+        |(_, sum), total| same("sum of what was read", START.wrapping_mul(total), *sum),
+    )
+}
+
+/// The way that copies once.
+const GET_INTO: &str = "procshare get_into";
+
+fn value_get_into<const N: usize>() -> Box<dyn Contender> {
+    solo(
+        GET_INTO,
+        || Ok((Value::<Words<N>>::anonymous([START; N]).map_err(refused)?, 0_u64)),
+        |(value, sum), ops| {
+            let (mut read, mut copy) = (0_u64, [0; N]);
+            for _ in 0..ops {
+                value.get_into(&mut copy).map_err(refused)?;
+                let copy = black_box(&mut copy);
                 read = read.wrapping_add(copy[0] ^ copy[N - 1] ^ START);
             }
             *sum = sum.wrapping_add(read);

@@ -6,7 +6,7 @@ use procshare::{BytesQueue, Consumer, Producer, Queue, SpscQueue, bytemuck};
 
 use super::super::held;
 use super::super::ours::refused;
-use super::{BATCH, Belt, CAPACITY, Item, item};
+use super::{BATCH, Belt, CAPACITY, Item, item, slots};
 use crate::failure::Failure;
 
 /// `Queue`, item by item.
@@ -134,6 +134,75 @@ impl Belt<1> for SpscBatches {
         }
         Ok(())
     }
+}
+
+/// `Queue`, items written and read in place.
+pub(super) struct InPlace<const N: usize>(Queue<Item<N>>);
+
+impl<const N: usize> Belt<N> for InPlace<N> {
+    fn new() -> Result<Self, Failure> {
+        Queue::anonymous(slots::<N>()).map(Self).map_err(refused)
+    }
+
+    fn send(&self, mut numbers: impl Iterator<Item = u64>) -> Result<(), Failure> {
+        numbers.try_for_each(|number| {
+            let mut slot = self.0.reserve().map_err(refused)?;
+            write_ends(slot.as_is(), number);
+            slot.commit_in_place();
+            Ok(())
+        })
+    }
+
+    fn receive(
+        &self,
+        count: u64,
+        mut sink: impl FnMut(&Item<N>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        for _ in 0..count {
+            let item = self.0.peek().map_err(refused)?;
+            sink(&item)?;
+            item.release();
+        }
+        Ok(())
+    }
+}
+
+/// `SpscQueue`, items written and read in place, one by one.
+pub(super) struct SpscInPlace<const N: usize>(SpscQueue<Item<N>>);
+
+impl<const N: usize> Belt<N> for SpscInPlace<N> {
+    fn new() -> Result<Self, Failure> {
+        SpscQueue::anonymous(slots::<N>()).map(Self).map_err(refused)
+    }
+
+    fn send(&self, mut numbers: impl Iterator<Item = u64>) -> Result<(), Failure> {
+        let mut end = self.0.producer().map_err(refused)?;
+        numbers.try_for_each(|number| {
+            let mut slots = end.reserve_many(1).map_err(refused)?;
+            write_ends(&mut slots.as_is().0[0], number);
+            slots.commit();
+            Ok(())
+        })
+    }
+
+    fn receive(
+        &self,
+        count: u64,
+        mut sink: impl FnMut(&Item<N>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut end = self.0.consumer().map_err(refused)?;
+        for _ in 0..count {
+            let items = end.peek_many(1).map_err(refused)?;
+            sink(&items.as_slices().0[0])?;
+            items.release();
+        }
+        Ok(())
+    }
+}
+
+/// What shows whose a large item is; the words between are what they were.
+fn write_ends<const N: usize>(place: &mut Item<N>, number: u64) {
+    (place[0], place[N - 1]) = (number, number);
 }
 
 /// `BytesQueue`, copied in and out; room for four items.

@@ -1,7 +1,5 @@
 //! Other people's queues.
 
-use std::fs::File;
-use std::io::{Read, Write};
 use std::sync::Mutex;
 
 use crossbeam_utils::Backoff;
@@ -11,12 +9,12 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::super::held;
 use super::{BATCH, Belt, CAPACITY, Item, item};
+use crate::boost::MessageQueue;
 use crate::failure::{Failure, same};
-use crate::processes::pipe;
 
 /// What a rival said when it refused.
 #[cold]
-fn refused(error: impl std::fmt::Display) -> Failure {
+pub(super) fn refused(error: impl std::fmt::Display) -> Failure {
     Failure::contender("rival", error)
 }
 
@@ -250,38 +248,6 @@ impl<const N: usize> Belt<N> for RtrbBytes {
     }
 }
 
-/// A pipe of the kernel's.
-pub(super) struct Pipe {
-    reader: File,
-    writer: File,
-}
-
-impl<const N: usize> Belt<N> for Pipe {
-    fn new() -> Result<Self, Failure> {
-        let (reader, writer) = pipe()?;
-        Ok(Self { reader: reader.into(), writer: writer.into() })
-    }
-
-    fn send(&self, numbers: impl Iterator<Item = u64>) -> Result<(), Failure> {
-        numbers
-            .map(item::<N>)
-            .try_for_each(|item| (&self.writer).write_all(bytemuck::cast_slice(&item)).map_err(refused))
-    }
-
-    fn receive(
-        &self,
-        count: u64,
-        mut sink: impl FnMut(&Item<N>) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let mut item = [0; N];
-        for _ in 0..count {
-            (&self.reader).read_exact(bytemuck::cast_slice_mut(&mut item)).map_err(refused)?;
-            sink(&item)?;
-        }
-        Ok(())
-    }
-}
-
 /// ipc-channel's channel of bytes.
 pub(super) struct IpcChannel(Mutex<IpcBytesSender>, Mutex<IpcBytesReceiver>);
 
@@ -300,4 +266,29 @@ impl<const N: usize> Belt<N> for IpcChannel {
         let receiver = held(&self.1);
         shown_large(count, sink, |place| copy_ends(&receiver.recv().map_err(refused)?, place))
     }
+}
+
+/// Boost's message queue, with a place on either side.
+pub(super) struct Boost(MessageQueue);
+
+impl<const N: usize> Belt<N> for Boost {
+    fn new() -> Result<Self, Failure> {
+        MessageQueue::new(CAPACITY, size_of::<Item<N>>(), |_| Ok(())).map(Self)
+    }
+
+    fn send(&self, numbers: impl Iterator<Item = u64>) -> Result<(), Failure> {
+        each(numbers, |item: &Item<N>| self.0.send(bytemuck::cast_slice(&item[..])))
+    }
+
+    fn receive(&self, count: u64, sink: impl FnMut(&Item<N>) -> Result<(), Failure>) -> Result<(), Failure> {
+        shown_large(count, sink, |place| self.0.receive(bytemuck::cast_slice_mut(&mut place[..])))
+    }
+}
+
+/// Sends small items, each of them whole.
+fn each<const N: usize>(
+    numbers: impl Iterator<Item = u64>,
+    mut send: impl FnMut(&Item<N>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    numbers.map(item).try_for_each(|item| send(&item))
 }
