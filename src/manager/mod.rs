@@ -27,6 +27,10 @@
 
 mod client;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+#[allow(missing_docs, unreachable_pub, reason = "for the fuzzer, and no part of the interface")]
+pub mod fuzz;
 mod numbered;
 mod proxy;
 mod server;

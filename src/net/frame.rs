@@ -134,8 +134,8 @@ impl Frames {
         }
     }
 
-    #[cfg(test)]
-    fn push(&mut self, mut bytes: &[u8]) {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let taken = self.read(|room| io::Read::read(&mut bytes, room)).unwrap();
             assert!(taken > 0, "there is always room");
