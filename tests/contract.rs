@@ -450,6 +450,22 @@ const MANAGER: &[Claim] = &[
         ],
     ),
     (
+        "so do crowds: strangers, clients, bytes under way, open files",
+        "manager/crowd",
+        &[
+            "strangers_keep_no_client_out",
+            "clients_are_counted_when_they_have_shown_who_they_are",
+            "bytes_under_way_are_bounded_in_all",
+            "answers_that_a_client_does_not_take_are_not_sent",
+            "a_server_without_files_lets_in_who_waits_when_others_go",
+        ],
+    ),
+    (
+        "who is thrown out is lost, and its successor is told",
+        "manager/crowd",
+        &["who_is_thrown_out_is_lost_and_not_dead"],
+    ),
+    (
         "who does not know the key stays outside, on either side",
         "manager/hostile",
         &[
