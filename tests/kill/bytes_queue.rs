@@ -134,9 +134,8 @@ fn permitted(first: &[u64], ops: &[Op], fates: &[Fate]) -> BTreeSet<State> {
         }
     }
     let mut found = BTreeSet::new();
-    // A victim that never began is one that did not finish.
-    let finished = |index: usize| fates.get(index).is_some_and(|fate| fate.finished);
-    let ops: Vec<_> = ops.iter().enumerate().map(|(index, op)| (*op, finished(index))).collect();
+    // A victim that never began did nothing.
+    let ops: Vec<_> = ops.iter().zip(fates).map(|(op, fate)| (*op, fate.finished)).collect();
     go(&State { items: first.to_vec(), closed: false }, &ops, &mut found);
     found
 }
