@@ -26,6 +26,7 @@ mod array;
 mod barrier;
 mod broadcast;
 mod bytes_queue;
+mod codec;
 mod condition;
 mod create;
 mod event;
