@@ -58,7 +58,7 @@ const EVENT: u32 = 2;
 
 /// A word to sleep on until some other word changes. All-zero: nobody sleeps.
 #[derive(Debug)]
-#[cfg_attr(loom, derive(Default))]
+#[cfg_attr(any(loom, test), derive(Default))]
 #[repr(C)]
 pub(crate) struct EventCount {
     word: AtomicU32,

@@ -112,7 +112,7 @@ pub(crate) struct Snapshot {
 
 /// A lock in shared memory. All-zero is free.
 #[derive(Debug)]
-#[cfg_attr(loom, derive(Default))]
+#[cfg_attr(any(loom, test), derive(Default))]
 #[repr(C)]
 pub(crate) struct LockWord {
     word: AtomicU64,

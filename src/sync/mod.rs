@@ -55,6 +55,8 @@ mod waiters;
 
 #[cfg(all(loom, test))]
 mod models;
+#[cfg(all(test, not(loom)))]
+mod wakes;
 
 pub use barrier::Barrier;
 pub use barrier_outcome::{BarrierError, BarrierWaitResult};
