@@ -288,7 +288,7 @@ fn every_call_has_a_form_that_does_not_wait() {
         let client = std::thread::spawn(move || Client::connect(path).unwrap());
         let mut one = listener.accept().unwrap();
         let mut other = client.join().unwrap();
-        assert!(one.peer().starts_with("user "), "{}", one.peer());
+        assert!(one.peer().contains("user "), "{}", one.peer());
         assert!(matches!(one.try_recv_bytes(), Err(ConnectionError::WouldBlock)));
         assert!(matches!(one.try_recv::<u8>(), Err(ConnectionError::WouldBlock)));
         assert!(matches!(one.recv_timeout::<u8>(brief), Err(ConnectionError::TimedOut)));

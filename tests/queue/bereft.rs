@@ -50,12 +50,12 @@ impl Scene {
     }
 
     /// A process that takes the lock of an object's body, as an owner does; the object keeps its word at `at`.
-    #[cfg(all(target_os = "linux", not(feature = "portable")))]
+    #[cfg(all(target_os = "linux", any(not(feature = "portable"), feature = "heap")))]
     fn keeper_of_lock(&self, at: u64) -> Child {
         use std::os::unix::fs::FileExt as _;
         self.keeper(|| {
             let owner = 1 << 32 | u64::from(self.home.space.join().unwrap().to_bits());
-            let file = std::fs::File::options().write(true).open(self.home.path().join("it")).unwrap();
+            let file = std::fs::File::options().write(true).open(self.home.path.join("it")).unwrap();
             file.write_all_at(&owner.to_ne_bytes(), 256 + at).unwrap();
         })
     }
@@ -112,7 +112,7 @@ fn test(run: impl FnOnce(&Scene)) {
 }
 
 /// Where the locks of both sides lie in the bodies of Queue and BytesQueue, and that of publishers in a Broadcast's.
-#[cfg(all(target_os = "linux", not(feature = "portable")))]
+#[cfg(all(target_os = "linux", any(not(feature = "portable"), feature = "heap")))]
 const LOCKS: [u64; 2] = [64, 128];
 
 fn queue(scene: &Scene, capacity: usize) -> Queue<u64> {
@@ -145,7 +145,7 @@ fn a_producer_and_a_consumer_behind_an_item_that_is_read_in_place() {
 }
 
 #[test]
-#[cfg(all(target_os = "linux", not(feature = "portable")))]
+#[cfg(all(target_os = "linux", any(not(feature = "portable"), feature = "heap")))]
 fn producers_and_consumers_behind_the_locks_of_a_queue() {
     for (lock, filled) in [(LOCKS[0], false), (LOCKS[1], true)] {
         test(|scene| {
@@ -191,7 +191,7 @@ fn a_producer_and_a_consumer_behind_bytes_that_are_read_in_place() {
 }
 
 #[test]
-#[cfg(all(target_os = "linux", not(feature = "portable")))]
+#[cfg(all(target_os = "linux", any(not(feature = "portable"), feature = "heap")))]
 fn producers_and_consumers_behind_the_locks_of_a_queue_of_bytes() {
     for (lock, filled) in [(LOCKS[0], false), (LOCKS[1], true)] {
         test(|scene| {
@@ -302,7 +302,7 @@ fn a_publisher_behind_a_subscriber_that_does_not_receive() {
 }
 
 #[test]
-#[cfg(all(target_os = "linux", not(feature = "portable")))]
+#[cfg(all(target_os = "linux", any(not(feature = "portable"), feature = "heap")))]
 fn publishers_and_subscribers_behind_the_lock_of_a_broadcast() {
     test(|scene| {
         let news =

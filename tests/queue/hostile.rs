@@ -4,14 +4,14 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use procshare::{
-    Broadcast, BroadcastInit, BytesQueue, CodecQueue, Error, JoinableInit, JoinableQueue, Pipe, PutError,
-    Queue, Space, SpscQueue,
+    Broadcast, BroadcastInit, BytesQueue, CodecQueue, JoinableInit, JoinableQueue, Pipe, Queue, Space,
+    SpscQueue,
 };
 use procshare_harness::watchdog;
 
 use crate::PATIENCE;
 use crate::codec::Text;
-use crate::support::{Home, Hostile};
+use crate::support::Hostile;
 
 const SHORT: Duration = Duration::from_micros(300);
 
@@ -64,11 +64,12 @@ fn make_bytes(space: &Space) {
 #[test]
 #[cfg(all(target_os = "linux", any(not(feature = "portable"), feature = "heap")))]
 fn positions_of_bytes_that_wrap_are_refused() {
+    use procshare::{Error, PutError};
     use std::os::unix::fs::FileExt as _;
-    let home = Home::new();
+    let home = crate::support::Home::new();
     let queue = BytesQueue::builder().space(&home.space).create("it", 100).unwrap();
     queue.put(&[1; 40]).unwrap();
-    let file = std::fs::File::options().write(true).open(home.path().join("it")).unwrap();
+    let file = std::fs::File::options().write(true).open(home.path.join("it")).unwrap();
     // As it is, and as producers last saw it.
     for at in [128 + 24, 64 + 24] {
         file.write_all_at(&0u64.wrapping_sub(16).to_ne_bytes(), 256 + at).unwrap();

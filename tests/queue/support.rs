@@ -1,7 +1,7 @@
 //! Segments that a hostile or broken program wrote.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -21,10 +21,6 @@ impl Home {
         let number = NEXT.fetch_add(1, SeqCst);
         let path = PathBuf::from(format!("/dev/shm/procshare-queue-{}-{number}", std::process::id()));
         Home { space: Space::at(&path).open_or_create().unwrap(), path }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 }
 
