@@ -472,6 +472,7 @@ const MANAGER: &[Claim] = &[
             "who_does_not_know_the_key_stays_outside",
             "a_replayed_proof_is_refused",
             "an_impostor_is_not_believed",
+            "another_user_is_refused_also_where_the_file_lets_it_connect",
         ],
     ),
 ];

@@ -292,3 +292,50 @@ fn memory_has_a_limit_that_clients_are_told() {
         list.push(&vec![0; 1000]).unwrap();
     });
 }
+
+/// Says `words` as user 12345; whether the server refuses because of that.
+fn is_refused_as_another_user(path: &std::path::Path, words: &[u8]) -> bool {
+    const WORDS: &[u8] = b"of another user than this server";
+    // SAFETY: the child makes system calls alone (and connects, which allocates nothing), and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let mut told = [0; 512];
+        // SAFETY: takes no pointers; the whole child becomes the other user.
+        let is_other = unsafe { libc::setuid(12345) == 0 };
+        let mut len = 0;
+        if let Ok(mut stream) = std::os::unix::net::UnixStream::connect(path)
+            && stream.write_all(words).is_ok()
+        {
+            while let Ok(count @ 1..) = std::io::Read::read(&mut stream, &mut told[len..]) {
+                len += count;
+            }
+        }
+        let refused = told[..len].windows(WORDS.len()).any(|part| part == WORDS);
+        // SAFETY: ends the child.
+        unsafe { libc::_exit(if is_other && refused { 0 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: the status is written to a live local.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+}
+
+#[test]
+fn another_user_is_refused_also_where_the_file_lets_it_connect() {
+    use std::os::unix::fs::PermissionsExt;
+    // SAFETY: takes no pointers.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("skipped: only the superuser can become somebody else");
+        return;
+    }
+    watched(|| {
+        let server = local();
+        let Address::Unix(path) = server.address.clone() else { unreachable!() };
+        undisturbed(&server, || {
+            // As a careless administrator might.
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+            let words = [pack::greeting("peer", 1, 1), pack::proof(&[])].concat();
+            assert!(is_refused_as_another_user(&path, &words));
+        });
+    });
+}
