@@ -364,18 +364,7 @@ impl Ring {
 
     /// Holds the next item for reading in place.
     pub(in crate::queue) fn peek(&self, deadline: Deadline) -> Result<Slot, NotTaken> {
-        let take = &self.head.take;
-        let (owner, clean) = self.enter(take, deadline, "get from it")?;
-        if !clean {
-            take.returned.store(1, SeqCst);
-        }
-        take.peeked.store(1, Relaxed);
-        let next = self.next();
-        if let Ok((position, behind)) = next {
-            self.hold(position, behind, owner.id());
-        }
-        self.leave(take, owner);
-        Ok(Slot { position: next?.0, id: owner.id() })
+        self.peek_many(1, deadline).map(|(slot, _)| slot)
     }
 
     /// Ends reading in place: the item is done, or goes to the next consumer. Without effect in a forked child.
