@@ -127,6 +127,9 @@ impl<'a> Reader<'a> {
     /// Reads one whole value and gives its bytes; what it refers to is told to `referred`.
     pub(crate) fn value_with(&mut self, mut referred: impl FnMut(u64)) -> Result<&'a [u8], Malformed> {
         let start = self.at;
+        if self.small()? {
+            return Ok(&self.bytes[start..self.at]);
+        }
         let mut left = self.step(&mut referred)?.unwrap_or(0);
         // Most values hold no others that hold others.
         while left > 0 {
@@ -139,8 +142,25 @@ impl<'a> Reader<'a> {
         Ok(&self.bytes[start..self.at])
     }
 
+    /// Passes a value of the most frequent kinds: a small number, a short text, nil or a bool. Whether it was one.
+    #[inline]
+    fn small(&mut self) -> Result<bool, Malformed> {
+        match self.bytes.get(self.at) {
+            Some(0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff) => self.at += 1,
+            Some(marker @ 0xa0..=0xbf) => {
+                self.at += 1;
+                text(self.take((marker & 0x1f).into())?)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// Reads one head; of an array or a map, how many values follow that belong to it.
     fn step(&mut self, referred: &mut impl FnMut(u64)) -> Result<Option<u64>, Malformed> {
+        if self.small()? {
+            return Ok(None);
+        }
         let head = self.head()?;
         if let Head::Extension(REFERENCE, data) = head {
             referred(u64::from_be_bytes(data.try_into().map_err(|_| Malformed::Reference)?));
@@ -177,25 +197,42 @@ impl<'a> Reader<'a> {
         self.value_with(|_| ())
     }
 
+    #[inline]
     pub(crate) fn array(&mut self) -> Result<u32, Malformed> {
+        if let Some(&short @ 0x90..=0x9f) = self.bytes.get(self.at) {
+            self.at += 1;
+            return Ok((short & 0x0f).into());
+        }
         match self.head()? {
             Head::Array(len) => Ok(len),
             _ => Err(Malformed::Unexpected),
         }
     }
 
+    #[inline]
     pub(crate) fn uint(&mut self) -> Result<u64, Malformed> {
-        if let Some(&small @ 0..=0x7f) = self.bytes.get(self.at) {
-            self.at += 1;
-            return Ok(small.into());
-        }
-        match self.head()? {
-            Head::Int(value) => u64::try_from(value).map_err(|_| Malformed::Unexpected),
-            _ => Err(Malformed::Unexpected),
+        match self.bytes.get(self.at) {
+            Some(&small @ 0x00..=0x7f) => {
+                self.at += 1;
+                Ok(small.into())
+            }
+            Some(marker @ 0xcc..=0xcf) => {
+                self.at += 1;
+                self.number(1 << (marker - 0xcc))
+            }
+            _ => match self.head()? {
+                Head::Int(value) => u64::try_from(value).map_err(|_| Malformed::Unexpected),
+                _ => Err(Malformed::Unexpected),
+            },
         }
     }
 
+    #[inline]
     pub(crate) fn str(&mut self) -> Result<&'a str, Malformed> {
+        if let Some(marker @ 0xa0..=0xbf) = self.bytes.get(self.at) {
+            self.at += 1;
+            return text(self.take((marker & 0x1f).into())?);
+        }
         match self.head()? {
             Head::Text(text) => Ok(text),
             _ => Err(Malformed::Unexpected),
@@ -209,6 +246,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         let taken = self.rest().get(..len).ok_or(Malformed::Truncated)?;
         self.at += len;
@@ -216,8 +254,14 @@ impl<'a> Reader<'a> {
     }
 
     /// A number of 1, 2, 4 or 8 bytes.
+    #[inline]
     fn number(&mut self, width: usize) -> Result<u64, Malformed> {
-        Ok(self.take(width)?.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)))
+        Ok(match *self.take(width)? {
+            [a] => a.into(),
+            [a, b] => u16::from_be_bytes([a, b]).into(),
+            [a, b, c, d] => u32::from_be_bytes([a, b, c, d]).into(),
+            ref bytes => bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)),
+        })
     }
 
     fn sized(&mut self, width_log: u8) -> Result<&'a [u8], Malformed> {
@@ -226,13 +270,17 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self, len: usize) -> Result<Head<'a>, Malformed> {
-        std::str::from_utf8(self.take(len)?).map(Head::Text).map_err(|_| Malformed::Utf8)
+        text(self.take(len)?).map(Head::Text)
     }
 
     fn extension(&mut self, len: usize) -> Result<Head<'a>, Malformed> {
         let kind = self.take(1)?[0] as i8;
         Ok(Head::Extension(kind, self.take(len)?))
     }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Malformed> {
+    std::str::from_utf8(bytes).map_err(|_| Malformed::Utf8)
 }
 
 #[cfg(test)]

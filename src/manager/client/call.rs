@@ -3,6 +3,7 @@
 use std::any::type_name;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::link::{Link, Received};
 use super::reference::Reference;
+use super::short::Short;
 use crate::manager::error::{ManagerError, ManagerResult};
 use crate::manager::wire::message::Request;
 
@@ -31,7 +33,7 @@ pub(crate) fn reading(object: u64) -> Option<Arc<Reference>> {
 }
 
 /// Writes a value as MessagePack for a connection; structs as maps, so that other languages see names.
-fn write<T: Serialize + ?Sized>(link: &Arc<Link>, out: &mut Vec<u8>, value: &T) -> ManagerResult<()> {
+fn write<T: Serialize + ?Sized>(link: &Arc<Link>, out: &mut Short, value: &T) -> ManagerResult<()> {
     let before = WRITING.replace(Some(link.server));
     let written = value.serialize(&mut rmp_serde::Serializer::new(out).with_struct_map());
     WRITING.set(before);
@@ -43,11 +45,17 @@ pub(crate) fn read<T>(
     received: Received,
     decode: impl FnOnce(&[u8]) -> Result<T, rmp_serde::decode::Error>,
 ) -> ManagerResult<T> {
-    let before = READING.replace(received.references);
-    let done = decode(&received.bytes);
-    // Dropped outside of the cell: what was not taken sends a message.
-    let left = READING.replace(before);
-    drop(left);
+    let done = if received.references.is_empty() {
+        // Nothing in it refers to anything.
+        decode(&received.bytes)
+    } else {
+        let before = READING.replace(received.references);
+        let done = decode(&received.bytes);
+        // Dropped outside of the cell: what was not taken sends a message.
+        let left = READING.replace(before);
+        drop(left);
+        done
+    };
     done.map_err(|error| ManagerError::Decode { what: type_name::<T>(), reason: error.to_string() })
 }
 
@@ -62,7 +70,7 @@ pub(crate) type Decode<R> = fn(&[u8]) -> Result<R, rmp_serde::decode::Error>;
 pub struct Call<R> {
     pub(crate) target: Target,
     pub(crate) method: &'static str,
-    pub(crate) arguments: Vec<u8>,
+    pub(crate) arguments: Short,
     pub(crate) count: u32,
     pub(crate) decode: Decode<R>,
 }
@@ -91,7 +99,7 @@ impl Target {
 
     /// Begins a call.
     pub(crate) fn call(&self, method: &'static str) -> Draft {
-        Draft { target: self.clone(), method, arguments: Vec::new(), count: 0, failed: None }
+        Draft { target: self.clone(), method, arguments: Short::new(), count: 0, failed: None }
     }
 }
 
@@ -99,7 +107,7 @@ impl Target {
 pub(crate) struct Draft {
     target: Target,
     method: &'static str,
-    arguments: Vec<u8>,
+    arguments: Short,
     count: u32,
     failed: Option<ManagerError>,
 }
@@ -113,7 +121,7 @@ impl Draft {
     }
 
     pub(crate) fn raw(mut self, bytes: &[u8]) -> Self {
-        self.arguments.extend_from_slice(bytes);
+        self.arguments.extend(bytes);
         self.count += 1;
         self
     }
@@ -170,35 +178,47 @@ impl<R> Call<R> {
     ///
     /// [`ManagerError::Disconnected`], [`ManagerError::Limit`] if it is longer than the server takes.
     pub fn send(self) -> ManagerResult<Pending<R>> {
-        let id = self.target.link().send(&[self.request()])?[0];
-        Ok(Pending { ticket: Ticket::new(self.target.link(), id), decode: self.decode, of: PhantomData })
+        let (link, decode) = (self.target.link(), self.decode);
+        let sent = Sent::new(link, std::iter::once(self.request()))?;
+        Ok(Pending { sent, decode, of: PhantomData })
     }
 }
 
-/// A reply under way; dropped, it is not waited for.
-struct Ticket {
+/// Calls of one connection that were sent one after the other; dropped, the replies that have not come are not waited for.
+struct Sent {
     link: Arc<Link>,
-    id: u64,
-    /// Whether it has come.
-    done: bool,
+    /// Those that have no reply yet.
+    ids: Range<u64>,
 }
 
-impl Ticket {
-    fn new(link: &Arc<Link>, id: u64) -> Self {
-        Ticket { link: link.clone(), id, done: false }
+impl Sent {
+    fn new<'a>(
+        link: &Arc<Link>,
+        requests: impl ExactSizeIterator<Item = Request<'a>>,
+    ) -> ManagerResult<Self> {
+        Ok(Sent { ids: link.send(requests)?, link: link.clone() })
     }
 
-    fn wait(mut self) -> ManagerResult<Received> {
-        let outcome = self.link.wait(self.id);
-        self.done = true;
-        outcome
+    /// Waits for the next reply, and gives it and those behind it that have come to `take`; whether there was one to wait for.
+    ///
+    /// `take` must neither call nor drop what it gets: the connection is locked meanwhile.
+    fn wait(&mut self, mut take: impl FnMut(ManagerResult<Received>)) -> bool {
+        let is_any = !self.ids.is_empty();
+        if is_any {
+            let ids = self.ids.clone();
+            self.link.wait_some(ids, |received| {
+                self.ids.start += 1;
+                take(received);
+            });
+        }
+        is_any
     }
 }
 
-impl Drop for Ticket {
+impl Drop for Sent {
     fn drop(&mut self) {
-        if !self.done {
-            self.link.abandon(self.id);
+        if !self.ids.is_empty() {
+            self.link.abandon(self.ids.clone());
         }
     }
 }
@@ -206,7 +226,7 @@ impl Drop for Ticket {
 /// A call that was sent; dropping it gives up the result, not the call.
 #[must_use = "the result, and whether there was an error, is in wait()"]
 pub struct Pending<R> {
-    ticket: Ticket,
+    sent: Sent,
     decode: Decode<R>,
     of: PhantomData<R>,
 }
@@ -218,7 +238,11 @@ impl<R> Pending<R> {
     ///
     /// Those of the method, and [`ManagerError::Disconnected`], which says whether the call may have been done.
     pub fn wait(self) -> ManagerResult<R> {
-        read(self.ticket.wait()?, self.decode)
+        let Sent { link, ids } = &self.sent;
+        let received = link.wait(ids.start);
+        let Pending { mut sent, decode, .. } = self;
+        sent.ids.start = sent.ids.end;
+        read(received?, decode)
     }
 }
 
@@ -228,20 +252,27 @@ const WINDOW: usize = 256;
 /// Sends many calls together and gives their results in order.
 pub(crate) fn batch<R>(calls: Vec<Call<R>>) -> ManagerResult<Vec<ManagerResult<R>>> {
     let mut results = Vec::with_capacity(calls.len());
+    let mut come = Vec::new();
     for window in calls.chunks(WINDOW) {
-        let mut pending = Vec::with_capacity(window.len());
+        let mut under_way = Vec::new();
         let mut rest = window;
         while let Some(first) = rest.first() {
             // Neighbours of one connection go in one write.
             let link = first.target.link();
             let same = rest.iter().take_while(|call| Arc::ptr_eq(call.target.link(), link)).count();
-            let requests: Vec<Request<'_>> = rest[..same].iter().map(Call::request).collect();
-            let tickets = link.send(&requests)?.into_iter().map(|id| Ticket::new(link, id));
-            pending.extend(tickets);
-            rest = &rest[same..];
+            let (together, others) = rest.split_at(same);
+            under_way.push(Sent::new(link, together.iter().map(Call::request))?);
+            rest = others;
         }
-        for (ticket, call) in pending.into_iter().zip(window) {
-            results.push(ticket.wait().and_then(|received| read(received, call.decode)));
+        let mut asked = window.iter();
+        for mut sent in under_way {
+            while sent.wait(|received| come.push(received)) {
+                let answered = come.drain(..).zip(asked.by_ref());
+                results.extend(
+                    answered
+                        .map(|(received, call)| received.and_then(|received| read(received, call.decode))),
+                );
+            }
         }
     }
     Ok(results)
@@ -257,7 +288,12 @@ pub(crate) fn nothing(_: &[u8]) -> Result<(), rmp_serde::decode::Error> {
 
 /// An array of none or one.
 pub(crate) fn maybe<V: DeserializeOwned>(bytes: &[u8]) -> Result<Option<V>, rmp_serde::decode::Error> {
-    Ok(rmp_serde::from_slice::<Vec<V>>(bytes)?.pop())
+    match bytes {
+        [0x90] => Ok(None),
+        [0x91, value @ ..] => rmp_serde::from_slice(value).map(Some),
+        // Lengths in more bytes than they need.
+        _ => Ok(rmp_serde::from_slice::<Vec<V>>(bytes)?.pop()),
+    }
 }
 
 /// The answer of a compare-and-swap: `Ok` if it was done, else what is there instead.

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::link::Told;
 use crate::manager::wire::frame::Frames;
 use crate::park::Keen;
 use crate::queue::stream::{Inlet, Nonsense, Outlet, ring};
@@ -17,6 +18,8 @@ const LAST_NAP: Duration = Duration::from_millis(16);
 /// What comes, used by one thread at a time.
 pub(super) struct Incoming {
     pub(super) frames: Frames,
+    /// What the frames said, on its way to whom it belongs: empty, kept for its memory.
+    pub(super) replies: Vec<Told>,
     inlet: Option<Inlet>,
     keen: Keen,
 }
@@ -33,7 +36,7 @@ pub(super) struct Outgoing {
 pub(super) fn channel(frames: Frames, rings: Option<(Inlet, Outlet)>) -> (Incoming, Outgoing) {
     let (inlet, outlet) = rings.unzip();
     (
-        Incoming { frames, inlet, keen: Keen::new() },
+        Incoming { frames, replies: Vec::new(), inlet, keen: Keen::new() },
         Outgoing { outlet, keen: Keen::new(), buffer: Vec::new() },
     )
 }

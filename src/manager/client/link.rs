@@ -4,6 +4,8 @@
 //! whom it belongs, and when its own has come, lets another one read. So a call alone costs one write and one read, and a call
 //! that waits on the server delays nobody.
 
+use std::collections::hash_map::Entry;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,10 +13,11 @@ use std::time::Duration;
 use super::channel::{Incoming, Outgoing, channel};
 use super::hello::{self, Welcome};
 use super::reference::{Reference, References};
+use super::short::Short;
 use crate::manager::error::{ManagerError, ManagerResult};
 use crate::manager::numbered::Numbered;
 use crate::manager::transport::Transport;
-use crate::manager::wire::frame;
+use crate::manager::wire::frame::{self, Frames};
 use crate::manager::wire::message::{Reply, Request};
 use crate::net::{Address, Key};
 use crate::sys::Identity;
@@ -25,10 +28,13 @@ const LONGEST: usize = 1 << 30;
 
 /// What a reply brought.
 pub(crate) struct Received {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Short,
     /// The objects that it refers to.
     pub(crate) references: Vec<Arc<Reference>>,
 }
+
+/// A reply and the number of the request that it is to.
+pub(super) type Told = (u64, ManagerResult<Received>);
 
 /// A call whose reply is waited for.
 struct Slot {
@@ -45,6 +51,16 @@ struct Inbox {
     somebody_reads: bool,
     /// Why nothing will come any more.
     dead: Option<String>,
+}
+
+impl Inbox {
+    /// The reply to a request, if it has come.
+    fn take(&mut self, id: u64) -> Option<ManagerResult<Received>> {
+        match self.slots.entry(id) {
+            Entry::Occupied(entry) if entry.get().outcome.is_some() => entry.remove().outcome,
+            _ => None,
+        }
+    }
 }
 
 pub(crate) struct Link {
@@ -115,16 +131,20 @@ impl Link {
     }
 
     /// Sends requests, and gives the numbers under which their replies will come.
-    pub(crate) fn send(&self, requests: &[Request<'_>]) -> ManagerResult<Vec<u64>> {
+    pub(crate) fn send<'a>(
+        &self,
+        requests: impl ExactSizeIterator<Item = Request<'a>>,
+    ) -> ManagerResult<Range<u64>> {
         if self.process.get() == 0 {
             return Err(ManagerError::Forked { address: self.address.to_string() });
         }
-        let first = self.next.fetch_add(requests.len() as u64, Ordering::Relaxed);
-        let ids: Vec<u64> = (first..).take(requests.len()).collect();
+        let count = requests.len() as u64;
+        let first = self.next.fetch_add(count, Ordering::Relaxed);
+        let ids = first..first + count;
         let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
-        for (request, &id) in requests.iter().zip(&ids) {
+        for (request, id) in requests.zip(ids.clone()) {
             let before = outgoing.buffer.len();
-            frame::write(&mut outgoing.buffer, |out| Request { id, ..*request }.write(out));
+            frame::write(&mut outgoing.buffer, |out| Request { id, ..request }.write(out));
             let len = outgoing.buffer.len() - before - frame::PREFIX;
             if len > self.longest {
                 outgoing.buffer.clear();
@@ -138,10 +158,8 @@ impl Link {
                 outgoing.buffer.clear();
                 return Err(self.gone(reason, false));
             }
-            for &id in &ids {
-                let slot = Slot { outcome: None, sleeper: None };
-                inbox.slots.insert(id, slot);
-            }
+            let slots = ids.clone().map(|id| (id, Slot { outcome: None, sleeper: None }));
+            inbox.slots.extend(slots);
         }
         if let Err(error) = outgoing.send(&self.stream) {
             // What the server said last is worth more than the failure of our write: the reader will find it.
@@ -164,18 +182,37 @@ impl Link {
 
     /// Waits for the reply to a request.
     pub(crate) fn wait(self: &Arc<Self>, id: u64) -> ManagerResult<Received> {
+        self.await_reply(id).1
+    }
+
+    /// Waits for the reply to the first of some requests, and gives it and those behind it that have come to `take`, with the lock of
+    /// all replies held.
+    pub(crate) fn wait_some(
+        self: &Arc<Self>,
+        mut ids: Range<u64>,
+        mut take: impl FnMut(ManagerResult<Received>),
+    ) {
+        let Some(first) = ids.next() else { return };
+        let (mut inbox, outcome) = self.await_reply(first);
+        take(outcome);
+        ids.map_while(|id| inbox.take(id)).for_each(take);
+    }
+
+    /// Waits for the reply to a request; all replies are locked when it has come.
+    fn await_reply(self: &Arc<Self>, id: u64) -> (MutexGuard<'_, Inbox>, ManagerResult<Received>) {
         let mut inbox = self.inbox();
         loop {
-            let Some(slot) = inbox.slots.get_mut(&id) else {
-                return Err(self.gone("the reply was taken already", true));
-            };
-            if let Some(outcome) = slot.outcome.take() {
-                inbox.slots.remove(&id);
-                return outcome;
+            if let Some(outcome) = inbox.take(id) {
+                return (inbox, outcome);
+            }
+            if !inbox.slots.contains_key(&id) {
+                let taken = self.gone("the reply was taken already", true);
+                return (inbox, Err(taken));
             }
             if let Some(reason) = inbox.dead.clone() {
                 inbox.slots.remove(&id);
-                return Err(self.gone(&reason, true));
+                let gone = self.gone(&reason, true);
+                return (inbox, Err(gone));
             }
             if inbox.somebody_reads {
                 inbox = self.sleep(inbox, id);
@@ -224,10 +261,13 @@ impl Link {
         inbox
     }
 
-    /// Nobody will ask for this reply.
-    pub(crate) fn abandon(&self, id: u64) {
-        let abandoned = self.inbox().slots.remove(&id);
-        // Dropped without the lock: references in it send messages of their own.
+    /// Nobody will ask for these replies.
+    pub(crate) fn abandon(&self, ids: Range<u64>) {
+        let abandoned: Vec<Slot> = {
+            let mut inbox = self.inbox();
+            ids.filter_map(|id| inbox.slots.remove(&id)).collect()
+        };
+        // Dropped without the lock: references in them send messages of their own.
         drop(abandoned);
     }
 
@@ -235,12 +275,11 @@ impl Link {
     fn read_until(self: &Arc<Self>, wanted: u64) -> Result<(), String> {
         let mut incoming = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let bad = |_| "the server sent a frame that is too long".to_owned();
             // All that is here, also behind the wanted one: others need not read for that.
-            let mut found = false;
-            while let Some(content) = incoming.frames.next(LONGEST).map_err(bad)? {
-                found |= self.hand_out(content)? == wanted;
-            }
+            let Incoming { frames, replies, .. } = &mut *incoming;
+            let understood = self.understand(frames, replies);
+            let found = self.hand_out(replies, wanted);
+            understood?;
             if found {
                 return Ok(());
             }
@@ -248,33 +287,51 @@ impl Link {
         }
     }
 
-    /// Gives a reply to whom it belongs, and says to which request it was.
-    fn hand_out(self: &Arc<Self>, content: &[u8]) -> Result<u64, String> {
-        let mut objects = Vec::new();
-        let reply = Reply::read(content, |object| objects.push(object))
-            .map_err(|malformed| format!("the server sent no reply: {malformed}"))?;
-        let (id, outcome) = match reply {
-            Reply::Failed { id: 0, kind, message } => return Err(format!("{kind}: {message}")),
-            Reply::Failed { id, kind, message } => (id, Err(ManagerError::from_fault(kind, message))),
-            Reply::Done { id, result } => {
-                // Taken note of in any case, so that the server learns when they are not wanted.
-                let references = objects.iter().map(|&object| self.references.adopt(self, object)).collect();
-                (id, Ok(Received { bytes: result.to_vec(), references }))
-            }
-        };
-        let mut outcome = Some(outcome);
+    /// Takes all whole frames apart.
+    fn understand(self: &Arc<Self>, frames: &mut Frames, replies: &mut Vec<Told>) -> Result<(), String> {
+        let bad = |_| "the server sent a frame that is too long".to_owned();
+        while let Some(content) = frames.next(LONGEST).map_err(bad)? {
+            let mut objects = Vec::new();
+            let reply = Reply::read(content, |object| objects.push(object))
+                .map_err(|malformed| format!("the server sent no reply: {malformed}"))?;
+            replies.push(match reply {
+                Reply::Failed { id: 0, kind, message } => return Err(format!("{kind}: {message}")),
+                Reply::Failed { id, kind, message } => (id, Err(ManagerError::from_fault(kind, message))),
+                Reply::Done { id, result } => {
+                    // Taken note of in any case, so that the server learns when they are not wanted.
+                    let references =
+                        objects.iter().map(|&object| self.references.adopt(self, object)).collect();
+                    (id, Ok(Received { bytes: result.into(), references }))
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Gives replies to whom they belong, and says whether the one to `wanted` is among them.
+    fn hand_out(&self, replies: &mut Vec<Told>, wanted: u64) -> bool {
+        if replies.is_empty() {
+            return false;
+        }
+        let (mut found, mut unwanted) = (false, Vec::new());
         {
             let mut inbox = self.inbox();
-            if let Some(slot) = inbox.slots.get_mut(&id) {
-                slot.outcome = outcome.take();
-                if let Some(sleeper) = &slot.sleeper {
-                    sleeper.notify_one();
+            for (id, outcome) in replies.drain(..) {
+                found |= id == wanted;
+                match inbox.slots.get_mut(&id) {
+                    Some(slot) => {
+                        unwanted.extend(slot.outcome.replace(outcome));
+                        if let Some(sleeper) = &slot.sleeper {
+                            sleeper.notify_one();
+                        }
+                    }
+                    None => unwanted.push(outcome),
                 }
             }
         }
         // What nobody waits for is dropped without the lock.
-        drop(outcome);
-        Ok(id)
+        drop(unwanted);
+        found
     }
 }
 

@@ -203,7 +203,7 @@ impl Manager {
     /// Runs a call that answers with an object.
     pub(crate) fn object(&self, draft: Draft) -> ManagerResult<Object> {
         let call = draft.reads(call::nothing)?;
-        let id = self.link.send(&[call.request()])?[0];
+        let id = self.link.send(std::iter::once(call.request()))?.start;
         let received = self.link.wait(id)?;
         let known: Vec<Arc<Reference>> = received.references.clone();
         let (_, kind) = read(received, call::plain::<(Object, String)>)?;

@@ -7,6 +7,7 @@ mod hello;
 pub(crate) mod link;
 pub(crate) mod manager;
 mod reference;
+mod short;
 
 pub use call::{Call, Pending};
 pub use detail::{ObjectClient, ObjectDetail, ObjectHolder};

@@ -82,12 +82,12 @@ impl Transaction<'_> {
         let target = Target::Manager(self.manager.link().clone());
         let observe = target.call("observe").raw(&observed).reads(nothing)?;
         let link = target.link();
-        let mut received = link.wait(link.send(&[observe.request()])?[0])?;
+        let mut received = link.wait(link.send(std::iter::once(observe.request()))?.start)?;
         let bad = |_| ManagerError::Decode { what: "observation", reason: "it is malformed".into() };
         let mut reader = Reader::new(&received.bytes);
         reader.array().map_err(bad)?;
         let version = reader.uint().map_err(bad)?;
-        received.bytes = reader.rest().to_vec();
+        received.bytes = reader.rest().into();
         self.versions.entry(call.target.object()).or_insert(version);
         crate::manager::client::call::read(received, call.decode)
     }

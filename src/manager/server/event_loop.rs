@@ -15,6 +15,7 @@ use super::rings::Watch;
 use crate::manager::numbered::Numbered;
 use crate::manager::store::{ClientId, Departure, Fault, Store};
 use crate::manager::wire::PROTOCOL;
+use crate::manager::wire::frame::{BadLength, Frames};
 use crate::manager::wire::message::{Reply, Request};
 use crate::net::handshake::Terms;
 use crate::net::{Address, Key};
@@ -59,6 +60,10 @@ pub(super) struct EventLoop {
 
 /// How often the clients' clocks are looked at.
 const LOOK: u64 = 100_000_000;
+
+fn bad_frame(bad: BadLength, most: usize) -> Fault {
+    Fault::new(Fault::PROTOCOL, bad.told(most))
+}
 
 impl EventLoop {
     pub(super) fn new(
@@ -214,16 +219,20 @@ impl EventLoop {
 
     /// Looks at what a client has sent.
     fn hear(&mut self, client: ClientId, now: u64) {
-        for _ in 0..TURN {
+        let mut left = TURN;
+        while left > 0 {
             let Some(connection) = self.connections.get_mut(&client) else { return };
             if connection.unread() > self.limits.unread {
                 // Looked at again when it has read.
                 connection.stalled.get_or_insert(now);
                 return;
             }
-            match self.next_frame(client, now) {
-                Ok(true) => continue,
-                Ok(false) => {}
+            match self.next_frames(client, left, now) {
+                Ok(0) => left -= 1,
+                Ok(taken) => {
+                    left -= taken;
+                    continue;
+                }
                 Err(fault) => return self.throw_out(client, &fault, now),
             }
             let Some(connection) = self.connections.get_mut(&client) else { return };
@@ -248,31 +257,33 @@ impl EventLoop {
         self.mark_ready(client);
     }
 
-    /// Does what a client's next whole frame asks, if there is one.
-    fn next_frame(&mut self, client: ClientId, now: u64) -> Result<bool, Fault> {
+    /// Does what a client's next whole frames ask, at most so many; how many there were. Fewer also where there may be more: one
+    /// while the client is let in, and none behind the one whose answer is too much to be unread.
+    fn next_frames(&mut self, client: ClientId, most: usize, now: u64) -> Result<usize, Fault> {
         let all = self.connections.len();
-        let Some(connection) = self.connections.get_mut(&client) else { return Ok(false) };
+        let Some(connection) = self.connections.get_mut(&client) else { return Ok(0) };
         if connection.is_leaving() {
-            return Ok(false);
+            return Ok(0);
         }
         let inside_all = all - self.outside.len();
         let longest = connection.longest(&self.limits);
         let inside = connection.is_inside();
         let mut frames = std::mem::take(&mut connection.frames);
-        let taken = match frames.next(longest) {
-            Ok(Some(content)) if inside => {
-                // The store answers; nothing of the connection is needed meanwhile.
-                self.call(client, content, now)
+        let taken = if inside {
+            // The store answers; nothing else of the connection is needed meanwhile.
+            self.calls(client, &mut frames, (most, longest), now)
+        } else {
+            match frames.next(longest) {
+                Ok(Some(content)) => {
+                    let (key, longest) = (self.key.as_ref(), self.limits.frame as u64);
+                    let terms = Terms { protocol: PROTOCOL, key, number: self.server, longest };
+                    let let_in = connection.let_in(content, &terms, || has_room(inside_all, &self.limits));
+                    self.mark_dirty(client);
+                    let_in.map(|()| 1)
+                }
+                Ok(None) => Ok(0),
+                Err(bad) => Err(bad_frame(bad, longest)),
             }
-            Ok(Some(content)) => {
-                let (key, longest) = (self.key.as_ref(), self.limits.frame as u64);
-                let terms = Terms { protocol: PROTOCOL, key, number: self.server, longest };
-                let let_in = connection.let_in(content, &terms, || has_room(inside_all, &self.limits));
-                self.mark_dirty(client);
-                let_in.map(|()| true)
-            }
-            Ok(None) => Ok(false),
-            Err(bad) => Err(Fault::new(Fault::PROTOCOL, bad.told(longest))),
         };
         let Some(connection) = self.connections.get_mut(&client) else { return taken };
         connection.frames = frames;
@@ -282,13 +293,35 @@ impl EventLoop {
         }
         let Some(connection) = self.connections.get_mut(&client) else { return Ok(taken) };
         connection.frame_began = match (connection.frames.is_inside(), taken) {
-            (true, false) => connection.frame_began.or(Some(now)),
+            (true, 0) => connection.frame_began.or(Some(now)),
             _ => None,
         };
         Ok(taken)
     }
 
-    fn call(&mut self, client: ClientId, content: &[u8], now: u64) -> Result<bool, Fault> {
+    /// Does calls, as many as there are up to the most.
+    fn calls(
+        &mut self,
+        client: ClientId,
+        frames: &mut Frames,
+        (most, longest): (usize, usize),
+        now: u64,
+    ) -> Result<usize, Fault> {
+        let mut taken = 0;
+        while taken < most {
+            let next = frames.next(longest).map_err(|bad| bad_frame(bad, longest))?;
+            let Some(content) = next else { break };
+            self.call(client, content, now)?;
+            taken += 1;
+            let unread = self.connections.get(&client).map_or(0, Connection::unread);
+            if unread > self.limits.unread {
+                break;
+            }
+        }
+        Ok(taken)
+    }
+
+    fn call(&mut self, client: ClientId, content: &[u8], now: u64) -> Result<(), Fault> {
         let bad = |malformed| Fault::new(Fault::PROTOCOL, format!("no request: {malformed}"));
         let request = Request::read(content).map_err(bad)?;
         if request.object == 0 && request.method == "bye" {
@@ -305,7 +338,7 @@ impl EventLoop {
         self.store.call(now, client, &request);
         // Answers are spread at once, so that how much a client leaves unread is known before its next call.
         self.deliver();
-        Ok(true)
+        Ok(())
     }
 
     /// Gives the store's answers to the connections.
@@ -326,7 +359,9 @@ impl EventLoop {
                 Ok(result) => connection.reply(&Reply::Done { id, result }),
                 Err(Fault { kind, message }) => connection.reply(&Reply::Failed { id, kind, message }),
             }
-            self.mark_dirty(answer.client);
+            if !std::mem::replace(&mut connection.is_dirty, true) {
+                self.dirty.push(answer.client);
+            }
         }
         self.store.reuse_answers(answers);
     }

@@ -158,9 +158,9 @@ impl EventLoop {
     }
 
     /// Gives a client rings, if it can have some: from its next byte on everything travels through them.
-    pub(super) fn hand_out_rings(&mut self, client: ClientId, request: u64, now: u64) -> Result<bool, Fault> {
+    pub(super) fn hand_out_rings(&mut self, client: ClientId, request: u64, now: u64) -> Result<(), Fault> {
         let size = self.limits.ring;
-        let Some(connection) = self.connections.get_mut(&client) else { return Ok(false) };
+        let Some(connection) = self.connections.get_mut(&client) else { return Ok(()) };
         let made = match connection.flush() {
             _ if connection.stream.is_remote() => Err("there are no rings over TCP".into()),
             _ if connection.rings.is_some() => Err("it has rings".into()),
@@ -200,6 +200,6 @@ impl EventLoop {
                 self.mark_dirty(client);
             }
         }
-        Ok(true)
+        Ok(())
     }
 }

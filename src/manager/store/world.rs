@@ -320,7 +320,9 @@ impl World {
         }
         let outcome = outcome.and_then(|out| {
             self.fits(&out)?;
-            self.give(client, out.references)?;
+            if !out.references.is_empty() {
+                self.give(client, out.references)?;
+            }
             Ok(out.bytes)
         });
         self.answers.push(Answer { client, request, outcome });
