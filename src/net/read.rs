@@ -142,14 +142,23 @@ impl<'a> Reader<'a> {
         Ok(&self.bytes[start..self.at])
     }
 
-    /// Passes a value of the most frequent kinds: a small number, a short text, nil or a bool. Whether it was one.
+    /// Passes a value of the most frequent kinds: a number, a short text, nil or a bool. Whether it was one.
     #[inline]
     fn small(&mut self) -> Result<bool, Malformed> {
         match self.bytes.get(self.at) {
             Some(0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff) => self.at += 1,
             Some(marker @ 0xa0..=0xbf) => {
                 self.at += 1;
-                text(self.take((marker & 0x1f).into())?)?;
+                let bytes = self.take((marker & 0x1f).into())?;
+                if !bytes.is_ascii() {
+                    text(bytes)?;
+                }
+            }
+            Some(marker @ 0xca..=0xd3) => {
+                self.at += 1;
+                // Floats of 4 and 8 bytes; unsigned and signed integers of 1, 2, 4 and 8.
+                let width_log = if *marker < 0xcc { marker - 0xca + 2 } else { marker & 3 };
+                self.take(1 << width_log)?;
             }
             _ => return Ok(false),
         }
@@ -246,8 +255,9 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The next bytes, whatever they are.
     #[inline]
-    fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         let taken = self.rest().get(..len).ok_or(Malformed::Truncated)?;
         self.at += len;
         Ok(taken)
@@ -333,6 +343,24 @@ mod tests {
         assert_eq!(seen, [9]);
         for end in 0..out.len() {
             assert_eq!(Reader::new(&out[..end]).value(), Err(Malformed::Truncated), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn passing_a_value_ends_where_reading_it_ends() {
+        for marker in (0..=0xff).filter(|marker| !matches!(marker, 0x80..=0x9f | 0xdc..=0xdf)) {
+            for rest in [[1; 40], [0xff; 40]] {
+                let bytes = [&[marker][..], &rest].concat();
+                let (mut read, mut passed) = (Reader::new(&bytes), Reader::new(&bytes));
+                let reference = matches!(marker, 0xc7..=0xc9 | 0xd4..=0xd8) && rest[0] == 1;
+                match (read.head(), passed.value()) {
+                    (Ok(_), Ok(value)) => {
+                        assert_eq!((value, read.rest()), (&bytes[..read.at], passed.rest()))
+                    }
+                    (Err(one), Err(other)) => assert_eq!(one, other, "{marker:#x}"),
+                    (one, other) => assert!(reference, "{marker:#x}: {one:?}, {other:?}"),
+                }
+            }
         }
     }
 

@@ -362,6 +362,9 @@ impl EventLoop {
             if !std::mem::replace(&mut connection.is_dirty, true) {
                 self.dirty.push(answer.client);
             }
+            if let Ok(bytes) = answer.outcome {
+                self.store.reuse_bytes(bytes);
+            }
         }
         self.store.reuse_answers(answers);
     }

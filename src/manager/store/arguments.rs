@@ -83,11 +83,12 @@ impl<'a> Arguments<'a> {
 
     /// The canonical form of the next one.
     pub(crate) fn key(&mut self) -> Result<Cow<'a, [u8]>, Fault> {
-        let key = self.raw()?;
-        // Small numbers and short texts have one form only.
-        Ok(match key[0] {
-            0x00..=0x7f | 0xa0..=0xbf | 0xe0..=0xff => Cow::Borrowed(key),
-            _ => Cow::Owned(canonical(key)?),
+        let reader = self.step()?;
+        // Small numbers and short texts have one form only. They were looked at when the request came.
+        Ok(match reader.rest() {
+            [0x00..=0x7f | 0xe0..=0xff, ..] => Cow::Borrowed(reader.take(1)?),
+            [marker @ 0xa0..=0xbf, ..] => Cow::Borrowed(reader.take(1 + usize::from(marker & 0x1f))?),
+            _ => Cow::Owned(canonical(reader.value()?)?),
         })
     }
 

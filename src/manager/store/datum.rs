@@ -177,7 +177,12 @@ impl Out {
     /// An array of none or one.
     pub(crate) fn maybe(datum: Option<&Datum>) -> Self {
         let len = datum.map_or(0, |datum| datum.bytes().len());
-        let mut out = Out { bytes: Vec::with_capacity(1 + len), references: Vec::new() };
+        Out::maybe_in(Vec::with_capacity(1 + len), datum)
+    }
+
+    /// The same, in an empty buffer that has memory.
+    pub(crate) fn maybe_in(buffer: Vec<u8>, datum: Option<&Datum>) -> Self {
+        let mut out = Out { bytes: buffer, references: Vec::new() };
         crate::manager::wire::pack::array(&mut out.bytes, datum.iter().len());
         datum.into_iter().for_each(|datum| out.push(datum));
         out

@@ -145,7 +145,7 @@ impl Dict {
 
     fn done(&mut self, world: &World, method: &str, arguments: &mut Arguments<'_>) -> Result<Out, Fault> {
         Ok(match method {
-            "get" => Out::maybe(self.value(&arguments.key()?)),
+            "get" => Out::maybe_in(world.buffer(), self.value(&arguments.key()?)),
             "contains" => {
                 let found = self.value(&arguments.key()?).is_some();
                 Out::with(|out| pack::boolean(out, found))

@@ -165,6 +165,11 @@ impl Store {
         std::mem::take(&mut self.world.answers)
     }
 
+    /// Takes the bytes of an answer back that was sent, for their memory.
+    pub(crate) fn reuse_bytes(&self, bytes: Vec<u8>) {
+        self.world.reuse(bytes);
+    }
+
     /// Takes the empty list back, for its memory.
     pub(crate) fn reuse_answers(&mut self, answers: Vec<Answer>) {
         if self.world.answers.is_empty() && answers.is_empty() && answers.capacity() < 1 << 10 {

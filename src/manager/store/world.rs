@@ -39,6 +39,9 @@ pub(crate) struct Slot {
 /// What an object costs beside its values.
 const OBJECT: usize = 4 * OVERHEAD;
 
+/// The most memory that is kept for the next answer.
+const SPARE: usize = 4 << 10;
+
 /// What belongs to a client.
 #[derive(Default)]
 pub(crate) struct Client {
@@ -103,6 +106,8 @@ pub(crate) struct World {
     last_fence: u64,
     /// What the present call may still do.
     work_left: Cell<u64>,
+    /// The buffer of the last answer that was sent, for the next one.
+    spare: Cell<Vec<u8>>,
 }
 
 impl World {
@@ -123,6 +128,7 @@ impl World {
             last_waiter: 0,
             last_fence: 0,
             work_left: Cell::new(bounds.work),
+            spare: Cell::default(),
         }
     }
 
@@ -130,6 +136,19 @@ impl World {
     pub(crate) fn fence(&mut self) -> u64 {
         self.last_fence += 1;
         self.last_fence
+    }
+
+    /// An empty buffer for a result, with memory if some is at hand.
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        self.spare.take()
+    }
+
+    /// Takes a buffer back, unless its memory is much.
+    pub(crate) fn reuse(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= SPARE {
+            buffer.clear();
+            self.spare.set(buffer);
+        }
     }
 
     /// Begins to count what a call does.
