@@ -17,6 +17,7 @@ mod pollable;
 mod recovery;
 mod spsc;
 mod support;
+mod words;
 mod wrap;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! What a death between two stores of the ring leaves, written by hand: whoever comes next finds its way, and nobody waits for ever
 //! for a lock that nobody will give back.
+// Segments are files that one may write into.
+#![cfg(all(target_os = "linux", any(not(feature = "portable"), feature = "heap")))]
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;

@@ -1,4 +1,6 @@
 //! Positions that no queue reaches in a lifetime: where the stamps' 31 bits end, and near the end of the 63 bits.
+// Segments are files that one may write into.
+#![cfg(all(target_os = "linux", any(not(feature = "portable"), feature = "heap")))]
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
