@@ -269,6 +269,9 @@ impl Participant {
         let mut state = self.world.state.lock().expect("no panic under it");
         if word.bits() != expected || deadline != Deadline::Never {
             // A sleep with a deadline is over at once, which is the shortest it can be.
+            if let Deadline::At(ns) = deadline {
+                crate::sys::sleep_until(ns);
+            }
             return;
         }
         let sleep = Sleep { id: self.id, address: word.address().addr(), expected };

@@ -9,6 +9,10 @@ mod handle;
 mod home;
 mod host;
 mod id;
+#[cfg(not(all(loom, test)))]
+mod member;
+#[cfg(all(loom, test))]
+#[path = "member/model.rs"]
 mod member;
 mod object;
 mod registry;

@@ -86,6 +86,12 @@ pub struct Attached {
 }
 
 impl Attached {
+    /// A participant of a model that is attached to its segment.
+    #[cfg(all(loom, test))]
+    pub(crate) fn of_model(segment: &Arc<Segment>, participant: crate::model::Participant) -> Self {
+        Attached { segment: Arc::clone(segment), member: Member::of_model(participant) }
+    }
+
     /// How messages call the object.
     pub(crate) fn object(&self) -> String {
         self.segment.object()

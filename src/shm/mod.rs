@@ -10,6 +10,10 @@ pub(crate) mod paged;
 pub mod plain;
 pub(crate) mod segment;
 mod signature;
+#[cfg(not(all(loom, test)))]
+pub(crate) mod view;
+#[cfg(all(loom, test))]
+#[path = "view/model.rs"]
 pub(crate) mod view;
 
 pub use header::Lifetime;

@@ -1,5 +1,8 @@
 //! Segments: published complete or not at all, checked before they are believed, removed by whoever leaves last.
 
+#[cfg(all(loom, test))]
+mod model;
+
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::ffi::OsStr;
@@ -88,6 +91,8 @@ pub(crate) struct Segment {
     name: Name,
     /// Whether it has its name: what fails before that leaves nothing to remove.
     published: AtomicBool,
+    #[cfg(all(loom, test))]
+    placed: model::Placed,
 }
 
 impl Segment {
@@ -137,6 +142,8 @@ impl Segment {
             site: site.clone(),
             name: name.clone(),
             published: AtomicBool::new(published),
+            #[cfg(all(loom, test))]
+            placed: model::Placed::default(),
         }
     }
 

@@ -114,10 +114,21 @@ pub(crate) fn backend_name(code: u32) -> Option<&'static str> {
 /// backend recognises whose it is.
 pub(crate) const FRONT: usize = 256;
 
-/// In a model time stands still: no interleaving may depend on the clock.
+#[cfg(loom)]
+loom::thread_local! {
+    static CLOCK: core::cell::Cell<u64> = core::cell::Cell::new(1);
+}
+
+/// In a model time stands still, but for a thread that has slept until a deadline: no interleaving may depend on the clock.
 #[cfg(loom)]
 pub(crate) fn monotonic_ns() -> u64 {
-    1
+    CLOCK.with(core::cell::Cell::get)
+}
+
+/// The thread has slept until then.
+#[cfg(all(loom, test))]
+pub(crate) fn sleep_until(ns: u64) {
+    CLOCK.with(|clock| clock.set(clock.get().max(ns)));
 }
 
 /// Who may enter a space's directory, and with which rights its files are made.

@@ -33,6 +33,9 @@ pub(super) use glimpse::glimpse;
 use ring::{BroadcastRing, Layout};
 pub use subscriber::Subscriber;
 
+#[cfg(all(loom, test))]
+pub(super) use {ring::BroadcastHead, seats::SubscriberWord};
+
 /// What a new [`Broadcast`] is like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BroadcastInit {

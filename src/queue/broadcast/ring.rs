@@ -34,6 +34,7 @@ pub(super) const MAX_SEATS: u64 = 1 << 16;
 
 /// What precedes the seats and the slots.
 #[repr(C, align(64))]
+#[cfg_attr(loom, derive(Default))]
 pub(in crate::queue) struct BroadcastHead {
     capacity: AtomicU64,
     stride: AtomicU64,

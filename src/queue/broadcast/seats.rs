@@ -6,6 +6,7 @@ use crate::shm::view::Word;
 /// Where one subscriber is, on a line of its own: it moves at every item.
 #[derive(Debug)]
 #[repr(C, align(64))]
+#[cfg_attr(loom, derive(Default))]
 pub(in crate::queue) struct SubscriberWord {
     /// Participant id; 0: nobody sits here. The one store that takes or gives back the seat.
     owner: AtomicU32,

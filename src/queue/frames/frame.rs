@@ -7,7 +7,8 @@ use crate::shm::view::Word;
 
 /// What precedes the bytes of a frame.
 #[repr(C)]
-pub(super) struct FrameHead {
+#[cfg_attr(loom, derive(Default))]
+pub(in crate::queue) struct FrameHead {
     pub(super) stamp: StampWord,
     /// Bytes up to the next frame's head, whole units.
     pub(super) room: AtomicU32,

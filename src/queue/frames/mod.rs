@@ -26,7 +26,8 @@ mod take;
 
 use std::sync::Arc;
 
-use frame::{Frame, FrameHead};
+use frame::Frame;
+pub(in crate::queue) use frame::FrameHead;
 pub(in crate::queue) use glimpse::glimpse_at;
 
 use super::ring::{KEPT_PATIENCE, Line, SIDE_PATIENCE, Waiting};
@@ -40,7 +41,10 @@ use crate::sync::{Entry, LockWord, Owner, Parts};
 use crate::time::Deadline;
 
 /// Bytes of a frame's head, and what frames are aligned to.
-pub(in crate::queue) const UNIT: u64 = size_of::<FrameHead>() as u64;
+pub(in crate::queue) const UNIT: u64 = 16;
+
+#[cfg(not(loom))]
+const _: () = assert!(UNIT == size_of::<FrameHead>() as u64);
 
 /// The most bytes a ring can have: lengths have 32 bits.
 pub(in crate::queue) const MAX_BYTES: u64 = (1 << 32) - 2 * UNIT;
@@ -50,6 +54,7 @@ const COPY_HELD: usize = 4096;
 
 /// The producers' side, on a line of its own.
 #[repr(C, align(64))]
+#[cfg_attr(loom, derive(Default))]
 struct PutSide {
     lock: LockWord,
     /// The tail.
@@ -67,6 +72,7 @@ struct PutSide {
 
 /// The consumers' side, on a line of its own.
 #[repr(C, align(64))]
+#[cfg_attr(loom, derive(Default))]
 struct TakeSide {
     lock: LockWord,
     /// The head.
@@ -110,6 +116,7 @@ impl TakeSide {
 
 /// What precedes the ring.
 #[repr(C, align(64))]
+#[cfg_attr(loom, derive(Default))]
 pub(in crate::queue) struct FrameRingHead {
     capacity: AtomicU64,
     closed: AtomicU32,

@@ -50,6 +50,7 @@ const MOST_SHOWN: u64 = 1 << 16;
 
 /// One side of the ring, on a line of its own.
 #[repr(C, align(64))]
+#[cfg_attr(loom, derive(Default))]
 pub(in crate::queue) struct Side {
     lock: LockWord,
     /// Items put, or taken, since the ring was made.
@@ -74,6 +75,7 @@ mod side_layout {
 
 /// What precedes the slots.
 #[repr(C, align(64))]
+#[cfg_attr(loom, derive(Default))]
 pub(in crate::queue) struct RingHead {
     capacity: AtomicU64,
     stride: AtomicU64,
@@ -109,6 +111,7 @@ documented_layout!(RingHead {
 
 /// An event count on a line of its own: it is polled by one side and written by the other.
 #[repr(C, align(64))]
+#[cfg_attr(loom, derive(Default))]
 pub(in crate::queue) struct Line {
     pub(in crate::queue) events: EventCount,
     pub(in crate::queue) watch: AtomicU32,

@@ -29,6 +29,8 @@ pub use chunks::{PeekedChunk, ReservedChunk};
 pub use consumer::Consumer;
 pub(in crate::queue) use glimpse::glimpse;
 pub use producer::Producer;
+#[cfg(all(loom, test))]
+pub(in crate::queue) use ring::SpscHead;
 pub(in crate::queue) use ring::SpscRing;
 
 /// A bounded first-in-first-out queue of plain data with one producer and one consumer, which may be different processes.

@@ -23,6 +23,7 @@ use crate::shm::view::{Bytes, Shared, Word};
 
 /// One end, on lines of its own.
 #[repr(C, align(128))]
+#[cfg_attr(loom, derive(Default))]
 pub(super) struct EndWord {
     /// Items put, or taken, since the ring was made.
     pub(super) position: AtomicU64,
@@ -35,6 +36,7 @@ pub(super) struct EndWord {
 
 /// What precedes the slots.
 #[repr(C, align(128))]
+#[cfg_attr(loom, derive(Default))]
 pub(in crate::queue) struct SpscHead {
     pub(super) capacity: AtomicU64,
     pub(super) closed: AtomicU32,
@@ -409,8 +411,10 @@ impl SpscRing {
     fn advance_to(&self, role: Role, end: &mut End, count: usize, slot: usize) {
         end.slot = slot;
         end.mine = end.mine.wrapping_add(count as u64);
-        // Release: pairs ITEM and FREED.
-        self.word(role).position.store(end.mine, Release);
+        // Release: pairs ITEM and FREED. In a model nobody looks for as long as a store needs to become visible (see `waits`): there it
+        // is visible at once.
+        let order = if cfg!(loom) { SeqCst } else { Release };
+        self.word(role).position.store(end.mine, order);
         let other = if role == Role::Producer { Role::Consumer } else { Role::Producer };
         // This load may overtake the store above on its way to the memory, by the time the store buffer takes: see `waits`.
         if self.line(other).events.is_awaited() {

@@ -26,6 +26,13 @@ pub(crate) struct Region {
 }
 
 impl Region {
+    /// Memory of nobody's, for a model.
+    #[cfg(all(loom, test))]
+    pub(crate) fn of_model(len: usize) -> Self {
+        let map = memmap2::MmapMut::map_anon(len).expect("memory").into();
+        Region { map, id: FileId { device: 0, inode: 0 }, access: Access::ReadWrite }
+    }
+
     /// First byte.
     pub(crate) fn as_ptr(&self) -> *mut u8 {
         self.map.as_mut_ptr()
