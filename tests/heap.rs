@@ -11,7 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use procshare::simulation::{Process, limit_memory, overwrite};
-use procshare::{Array, ArrayInit, Broadcast, Error, Event, Lock, LockError, Queue, Semaphore, Space, Value};
+use procshare::{
+    Array, ArrayInit, Broadcast, BytesQueue, Error, Event, JoinableInit, JoinableQueue, Lock, LockError,
+    Pipe, PipeError, Queue, Semaphore, Space, SpscQueue, Value,
+};
 use procshare_harness::watchdog;
 
 const HANGS: Duration = Duration::from_secs(300);
@@ -216,6 +219,143 @@ fn batches_in_place_are_whole_or_nothing() {
                 items.release();
             }
         });
+    });
+}
+
+/// Frames of many lengths, so that some lie around the end of the ring.
+#[test]
+fn frames_are_whole_whoever_died_over_others() {
+    watchdog(HANGS, || {
+        let space = space();
+        let queue = BytesQueue::builder().space(&space).create("frames", 200).unwrap();
+        let enough = rounds(4000, 14);
+        let frame = |number: u32| vec![number as u8; (number * 13 % 90) as usize];
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _acting = Process::start().enter();
+                for number in 0..enough {
+                    if number % 3 == 0 {
+                        let mut place = queue.reserve(frame(number).len()).unwrap();
+                        place.zeroed().copy_from_slice(&frame(number));
+                        place.commit();
+                    } else {
+                        queue.put(&frame(number)).unwrap();
+                    }
+                    if number % rounds(40, 3) == 0 {
+                        let dying = Process::start();
+                        dying.run(|| std::mem::forget(queue.try_reserve(20)));
+                        dying.kill();
+                    }
+                }
+            });
+            for number in 0..enough {
+                let item = queue.peek().unwrap();
+                assert_eq!(*item, *frame(number));
+                if number % 2 == 0 {
+                    item.release();
+                } else {
+                    drop(item);
+                    assert_eq!(queue.get().unwrap(), frame(number), "it came back");
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn both_ends_of_a_queue_of_one_producer_work_in_place() {
+    watchdog(HANGS, || {
+        let space = space();
+        let queue = SpscQueue::<[u32; 2]>::builder().space(&space).create("ends", 5).unwrap();
+        let enough = rounds(5000, 16);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _acting = Process::start().enter();
+                let mut producer = queue.producer().unwrap();
+                let mut next = 0;
+                while next < enough {
+                    producer.put([next, next]).unwrap();
+                    let mut chunk = producer.reserve_many(3).unwrap();
+                    next += 1;
+                    while next < enough && chunk.push([next, next]).is_ok() {
+                        next += 1;
+                    }
+                    chunk.commit();
+                }
+            });
+            let mut consumer = queue.consumer().unwrap();
+            let mut next = 0;
+            while next < enough {
+                assert_eq!(consumer.get().unwrap(), [next, next]);
+                next += 1;
+                if next < enough {
+                    let chunk = consumer.peek_many(4).unwrap();
+                    for item in chunk.iter() {
+                        assert_eq!(*item, [next, next]);
+                        next += 1;
+                    }
+                    chunk.release();
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn unfinished_tasks_of_the_dead_are_handed_out_again() {
+    watchdog(HANGS, || {
+        let space = space();
+        let jobs =
+            JoinableQueue::<u64>::builder().space(&space).create("jobs", JoinableInit::new(4)).unwrap();
+        jobs.put_many(&[1, 2, 3]).unwrap();
+        let dying = Process::start();
+        dying.run(|| std::mem::forget(jobs.get().unwrap()));
+        dying.kill();
+        let sum = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let _acting = Process::start().enter();
+                    for task in jobs.iter() {
+                        sum.fetch_add(*task as u32, Ordering::Relaxed);
+                        task.done();
+                    }
+                });
+            }
+            jobs.join().unwrap();
+            assert_eq!(sum.load(Ordering::Relaxed), 6);
+            jobs.close().unwrap();
+        });
+    });
+}
+
+#[test]
+fn a_pipe_carries_messages_both_ways_until_the_other_end_is_gone() {
+    watchdog(HANGS, || {
+        let space = space();
+        let pipe = Pipe::builder().space(&space).create("pipe", 300).unwrap();
+        let left = pipe.left().unwrap();
+        let other = Process::start();
+        let right = other.run(|| pipe.right().unwrap());
+        let enough = rounds(2000, 8);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                other.run(|| {
+                    for _ in 0..enough {
+                        let message = right.recv_bytes().unwrap();
+                        right.send_bytes(&message[1..]).unwrap();
+                    }
+                });
+            });
+            for length in (1..200).cycle().take(enough as usize) {
+                left.send_bytes(&vec![length; length as usize]).unwrap();
+                assert_eq!(left.recv_bytes().unwrap(), vec![length; length as usize - 1]);
+            }
+        });
+        other.run(|| right.send_bytes(b"last").unwrap());
+        other.kill();
+        assert_eq!(left.recv_bytes().unwrap(), b"last");
+        assert!(matches!(left.recv_bytes(), Err(PipeError::Closed)));
     });
 }
 
