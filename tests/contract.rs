@@ -246,7 +246,7 @@ const QUEUE: &[Claim] = &[
     ),
     (
         "all who can go on are called",
-        "queue/in_place",
+        "queue/words",
         &[
             "a_commit_calls_all_who_can_get_something",
             "a_release_calls_all_who_can_put_something",
