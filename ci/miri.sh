@@ -15,5 +15,9 @@ run() {
 }
 # What compares the layout with its page finds no undefined behaviour, and takes long there.
 run --lib -- --skip layout_is_documented "$@"
-run --test heap -- "$@"
+# Frames lie where other frames lay, so that a word may begin within what were bytes: Miri's model of weak memory stops there.
+run --test heap -- --skip frames_ --skip a_pipe_ "$@"
+if [ $# -eq 0 ]; then
+    MIRIFLAGS="$MIRIFLAGS -Zmiri-disable-weak-memory-emulation" run --test heap -- frames_ a_pipe_
+fi
 run --test races -- "$@"

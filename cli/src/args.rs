@@ -362,8 +362,8 @@ Examples:
   procshare torture --object Lock --idle
   procshare torture --json | jq '.objects[] | {object, hangs, violations}'")]
 pub(crate) struct Torture {
-    /// What to torture: Lock, LockArray, RLock, RwLock, Semaphore, BoundedSemaphore, Event, Condition, Barrier, Value,
-    /// AtomicValue, Array, Queue, JoinableQueue, Broadcast, or all
+    /// What to torture: Lock, PosixLock, LockArray, RLock, RwLock, Semaphore, BoundedSemaphore, Event, Condition, Barrier, Latch,
+    /// Once, Value, AtomicValue, Array, Queue, BytesQueue, SpscQueue, JoinableQueue, Pipe, Broadcast, or all
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "all")]
     pub(crate) object: Vec<String>,
 
