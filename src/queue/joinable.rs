@@ -141,6 +141,24 @@ impl<T: Plain> JoinableQueue<T> {
         self.queue.put_many(items)
     }
 
+    /// Puts as many of `items` as there is room for now, in order; tells how many.
+    ///
+    /// # Errors
+    ///
+    /// As [`Queue::try_put_many`].
+    pub fn try_put_many(&self, items: &[T]) -> Result<usize, PutError<()>> {
+        self.queue.try_put_many(items)
+    }
+
+    /// Puts all `items` in order, waiting at most `timeout` in all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Queue::put_many_timeout`].
+    pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<(), PutError<usize>> {
+        self.queue.put_many_timeout(items, timeout)
+    }
+
     /// Takes the next task, waiting while there is none.
     ///
     /// # Errors
@@ -172,6 +190,11 @@ impl<T: Plain> JoinableQueue<T> {
     /// passed over.
     pub fn iter(&self) -> impl Iterator<Item = Task<'_, T>> {
         items(|| self.get())
+    }
+
+    /// The tasks that are there now. Bytes that are no `T` are passed over.
+    pub fn try_iter(&self) -> impl Iterator<Item = Task<'_, T>> {
+        items(|| self.try_get())
     }
 
     /// Ends the oldest task that this process [detached](Task::detach) through this handle or its clones.
@@ -264,6 +287,11 @@ impl<T: Plain> JoinableQueue<T> {
     /// Whether no task is there to be taken. A hint.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Whether as many tasks are unfinished as there can be. A hint.
+    pub fn is_full(&self) -> bool {
+        self.queue.is_full()
     }
 
     /// Most tasks that can be unfinished.

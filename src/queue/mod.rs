@@ -28,6 +28,7 @@ mod frames;
 mod glimpse;
 mod guards;
 mod joinable;
+mod many;
 #[cfg(all(loom, test))]
 mod models;
 mod pipe;
@@ -54,6 +55,22 @@ use crate::error::Result;
 use crate::participant::RawFacts;
 use crate::shm::segment::Segment;
 
+pub use batches::{PeekedBatch, ReservedBatch};
+pub use broadcast::{Broadcast, BroadcastInit, RecvError, Subscriber};
+pub use bytes::{BytesQueue, BytesReservation, DEFAULT_BYTES_CAPACITY, PeekedBytes};
+pub use codec::{Codec, CodecFault, CodecQueue, PeekedItem};
+#[cfg(feature = "postcard")]
+pub use codec::{Postcard, PostcardQueue};
+pub use error::{GetError, PutError};
+pub use glimpse::{Glimpse, Glimpsed};
+pub(crate) use glimpse::{glimpse, streams};
+pub use guards::{Peeked, Reservation};
+pub use joinable::{JoinableInit, JoinableQueue, Task};
+pub use pipe::{DEFAULT_PIPE_CAPACITY, Pipe, PipeEnd, PipeEndHandle, PipeError};
+pub use plain::{DEFAULT_QUEUE_CAPACITY, Queue};
+pub use ring::Unfinished;
+pub use spsc::{Consumer, PeekedChunk, Producer, ReservedChunk, SpscQueue};
+
 /// The state of the queue in `segment`, for whoever inspects it.
 pub(crate) fn describe_queue(segment: &Arc<Segment>) -> Result<RawFacts> {
     ring::Ring::describe(segment)
@@ -69,28 +86,12 @@ pub(crate) fn describe_spsc_queue(segment: &Arc<Segment>) -> Result<RawFacts> {
     spsc::SpscRing::describe(segment)
 }
 
-pub use batches::{PeekedBatch, ReservedBatch};
-pub use broadcast::{Broadcast, BroadcastInit, RecvError, Subscriber};
 /// The state of the queue of bytes in `segment`, for whoever inspects it.
 pub(crate) fn describe_bytes_queue(segment: &Arc<Segment>) -> Result<RawFacts> {
     frames::FrameRing::describe(segment)
 }
 
-pub use bytes::{BytesQueue, BytesReservation, DEFAULT_BYTES_CAPACITY, PeekedBytes};
-pub use codec::{Codec, CodecFault, CodecQueue, PeekedItem};
-#[cfg(feature = "postcard")]
-pub use codec::{Postcard, PostcardQueue};
-pub use error::{GetError, PutError};
-pub use guards::{Peeked, Reservation};
 /// The state of the pipe in `segment`, for whoever inspects it.
 pub(crate) fn describe_pipe(segment: &Arc<Segment>) -> Result<RawFacts> {
     pipe::describe(segment)
 }
-
-pub use glimpse::{Glimpse, Glimpsed};
-pub(crate) use glimpse::{glimpse, streams};
-pub use joinable::{JoinableInit, JoinableQueue, Task};
-pub use pipe::{DEFAULT_PIPE_CAPACITY, Pipe, PipeEnd, PipeEndHandle, PipeError};
-pub use plain::{DEFAULT_QUEUE_CAPACITY, Queue};
-pub use ring::Unfinished;
-pub use spsc::{Consumer, PeekedChunk, Producer, ReservedChunk, SpscQueue};

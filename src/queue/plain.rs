@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::error::{GetError, PutError, items, not_put, not_taken};
 use super::guards::{Peeked, Reservation};
+use super::many::{put_all, put_now};
 use super::ring::{Layout, NotPut, NotTaken, Ring};
 use super::wait::until;
 use crate::error::{Error, Result};
@@ -99,16 +100,16 @@ impl<T: Plain> Queue<T> {
     ///
     /// [`PutError::Closed`] and [`PutError::Failed`] with the number of items that were put: those stay put.
     pub fn put_many(&self, items: &[T]) -> Result<(), PutError<usize>> {
-        let mut done = 0;
-        while done < items.len() {
-            let rest: &[u8] = bytemuck::cast_slice(&items[done..]);
-            match self.put_bytes(rest, Deadline::Never) {
-                Ok(count) => done += count,
-                Err(NotPut::Full) => {}
-                Err(why) => return Err(not_put(why, Deadline::Never, done)),
-            }
-        }
-        Ok(())
+        self.put_many_until(items, Deadline::Never)
+    }
+
+    /// Puts all `items` in order, waiting at most `timeout` in all.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::TimedOut`] with the number of items that were put, and as [`put_many`](Self::put_many).
+    pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<(), PutError<usize>> {
+        self.put_many_until(items, Deadline::after(timeout)).map_err(PutError::timed)
     }
 
     /// Puts as many of `items` as there is room for now, in order; tells how many.
@@ -117,14 +118,7 @@ impl<T: Plain> Queue<T> {
     ///
     /// [`PutError::Closed`] and [`PutError::Failed`].
     pub fn try_put_many(&self, items: &[T]) -> Result<usize, PutError<()>> {
-        if items.is_empty() {
-            return Ok(0);
-        }
-        match self.put_bytes(bytemuck::cast_slice(items), Deadline::Now) {
-            Ok(count) => Ok(count),
-            Err(NotPut::Full) => Ok(0),
-            Err(why) => Err(not_put(why, Deadline::Now, ())),
-        }
+        put_now(items.len(), |from| self.put_bytes(bytemuck::cast_slice(&items[from..]), Deadline::Now))
     }
 
     /// Takes the next item, waiting while the queue is empty.
@@ -310,6 +304,11 @@ impl<T: Plain> Queue<T> {
         until(member.host(), member.me(), self.ring.waiting(false), deadline, || {
             self.ring.put(items, deadline)
         })
+    }
+
+    #[inline]
+    fn put_many_until(&self, items: &[T], deadline: Deadline) -> Result<(), PutError<usize>> {
+        put_all(items.len(), deadline, |from| self.put_bytes(bytemuck::cast_slice(&items[from..]), deadline))
     }
 
     #[inline]

@@ -1,5 +1,6 @@
 //! Queues used by tasks: what waits, without a thread that waits.
 
+use super::batches::{PeekedBatch, ReservedBatch};
 use super::broadcast::Broadcast;
 use super::error::{GetError, PutError};
 use super::guards::{Peeked, Reservation};
@@ -136,6 +137,43 @@ impl<T: Plain> Queue<T> {
     pub async fn reserve_async(&self) -> Result<Reservation<'_, T>, PutError<()>> {
         let ring = self.ring();
         turn(ring.waiting(false), ring.attached(), || self.try_reserve())
+            .await
+            .unwrap_or_else(|error| Err(PutError::Failed((), error)))
+    }
+
+    /// Waits without a thread for an item and takes up to `most` that are there, in order. For any executor.
+    ///
+    /// Dropping the future takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_many`](Self::get_many), or the thread that wakes tasks cannot be started.
+    pub async fn get_many_async(&self, most: usize) -> Result<Vec<T>, GetError> {
+        self.taking(|| self.try_get_many(most)).await
+    }
+
+    /// Lends up to `most` items for reading in place, at least one, waiting without a thread while the queue is empty. For any executor.
+    ///
+    /// Dropping the future takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`peek_many`](Self::peek_many), or the thread that wakes tasks cannot be started.
+    pub async fn peek_many_async(&self, most: usize) -> Result<PeekedBatch<'_, T>, GetError> {
+        self.taking(|| self.try_peek_many(most)).await
+    }
+
+    /// Holds up to `most` free slots for writing in place, at least one, waiting without a thread while the queue is full. For any
+    /// executor.
+    ///
+    /// Dropping the future leaves nothing in the queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve_many`](Self::reserve_many), or the thread that wakes tasks cannot be started.
+    pub async fn reserve_many_async(&self, most: usize) -> Result<ReservedBatch<'_, T>, PutError<()>> {
+        let ring = self.ring();
+        turn(ring.waiting(false), ring.attached(), || self.try_reserve_many(most))
             .await
             .unwrap_or_else(|error| Err(PutError::Failed((), error)))
     }

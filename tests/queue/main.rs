@@ -10,6 +10,7 @@ mod codec;
 mod hostile;
 mod in_place;
 mod joinable;
+mod many;
 mod model;
 mod pipe;
 mod plain;

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{PutError, not_put};
+use super::many::{put_all, put_now};
 use super::ring::NotPut;
 use super::wait::until;
 use crate::error::{Error, Result};
@@ -144,15 +145,25 @@ impl<T: Plain> Broadcast<T> {
     ///
     /// [`PutError::Closed`] and [`PutError::Failed`] with the number of items that were published: those stay so.
     pub fn publish_many(&self, items: &[T]) -> Result<(), PutError<usize>> {
-        let mut done = 0;
-        while done < items.len() {
-            match self.publish_bytes(bytemuck::cast_slice(&items[done..]), Deadline::Never) {
-                Ok(count) => done += count,
-                Err(NotPut::Full) => {}
-                Err(why) => return Err(not_put(why, Deadline::Never, done)),
-            }
-        }
-        Ok(())
+        self.publish_many_until(items, Deadline::Never)
+    }
+
+    /// Publishes as many of `items` as can be published now, in order; tells how many. Waits for no subscriber.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::Closed`] and [`PutError::Failed`].
+    pub fn try_publish_many(&self, items: &[T]) -> Result<usize, PutError<()>> {
+        put_now(items.len(), |from| self.publish_bytes(bytemuck::cast_slice(&items[from..]), Deadline::Now))
+    }
+
+    /// Publishes all `items` in order, waiting at most `timeout` in all.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::TimedOut`] with the number of items that were published, and as [`publish_many`](Self::publish_many).
+    pub fn publish_many_timeout(&self, items: &[T], timeout: Duration) -> Result<(), PutError<usize>> {
+        self.publish_many_until(items, Deadline::after(timeout)).map_err(PutError::timed)
     }
 
     /// The ring below.
@@ -166,6 +177,12 @@ impl<T: Plain> Broadcast<T> {
             Ok(_) => Ok(()),
             Err(why) => Err(not_put(why, deadline, item)),
         }
+    }
+
+    fn publish_many_until(&self, items: &[T], deadline: Deadline) -> Result<(), PutError<usize>> {
+        put_all(items.len(), deadline, |from| {
+            self.publish_bytes(bytemuck::cast_slice(&items[from..]), deadline)
+        })
     }
 
     fn publish_bytes(&self, items: &[u8], deadline: Deadline) -> Result<usize, NotPut> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::error::{GetError, PutError, not_put, not_taken};
 use super::frames::FrameRing;
+use super::many::{put_all, put_now};
 use super::ring::{NotPut, NotTaken};
 use super::wait::until;
 use crate::error::Result;
@@ -104,15 +105,20 @@ impl BytesQueue {
     /// [`PutError::Closed`] and [`PutError::Failed`] with the number of items that were put: those stay put. If one of them is too
     /// long, none was put.
     pub fn put_many(&self, items: &[impl AsRef<[u8]>]) -> Result<(), PutError<usize>> {
-        let items = self.checked(items).map_err(|error| PutError::Failed(0, error))?;
-        let mut done = 0;
-        while done < items.len() {
-            match self.put_some(&items[done..], Deadline::Never) {
-                Ok(count) => done += count,
-                Err(why) => return Err(not_put(why, Deadline::Never, done)),
-            }
-        }
-        Ok(())
+        self.put_many_until(items, Deadline::Never)
+    }
+
+    /// Puts copies of all `items` in order, waiting at most `timeout` in all.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::TimedOut`] with the number of items that were put, and as [`put_many`](Self::put_many).
+    pub fn put_many_timeout(
+        &self,
+        items: &[impl AsRef<[u8]>],
+        timeout: Duration,
+    ) -> Result<(), PutError<usize>> {
+        self.put_many_until(items, Deadline::after(timeout)).map_err(PutError::timed)
     }
 
     /// Puts copies of as many of `items` as there is room for now, in order; tells how many.
@@ -122,16 +128,7 @@ impl BytesQueue {
     /// [`PutError::Closed`] and [`PutError::Failed`]; if one of them is too long, none was put.
     pub fn try_put_many(&self, items: &[impl AsRef<[u8]>]) -> Result<usize, PutError<()>> {
         let items = self.checked(items).map_err(|error| PutError::Failed((), error))?;
-        let mut done = 0;
-        while done < items.len() {
-            match self.put_some(&items[done..], Deadline::Now) {
-                Ok(count) => done += count,
-                Err(NotPut::Full) => break,
-                Err(_) if done > 0 => break,
-                Err(why) => return Err(not_put(why, Deadline::Now, ())),
-            }
-        }
-        Ok(done)
+        put_now(items.len(), |from| self.put_some(&items[from..], Deadline::Now))
     }
 
     /// Takes the next item, waiting while there is none.
@@ -350,6 +347,11 @@ impl BytesQueue {
         until(member.host(), member.me(), self.ring.waiting(false), deadline, || {
             self.ring.put(items, deadline)
         })
+    }
+
+    fn put_many_until(&self, items: &[impl AsRef<[u8]>], deadline: Deadline) -> Result<(), PutError<usize>> {
+        let items = self.checked(items).map_err(|error| PutError::Failed(0, error))?;
+        put_all(items.len(), deadline, |from| self.put_some(&items[from..], deadline))
     }
 
     #[inline]

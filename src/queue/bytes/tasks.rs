@@ -39,6 +39,17 @@ impl BytesQueue {
         self.taking(|| self.try_peek()).await
     }
 
+    /// Waits without a thread for an item and takes up to `most` that are there, in order. For any executor.
+    ///
+    /// Dropping the future takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_many`](Self::get_many), or the thread that wakes tasks cannot be started.
+    pub async fn get_many_async(&self, most: usize) -> Result<Vec<Vec<u8>>, GetError> {
+        self.taking(|| self.try_get_many(most)).await
+    }
+
     async fn taking<R>(&self, attempt: impl FnMut() -> Result<R, GetError>) -> Result<R, GetError> {
         let ring = self.ring();
         turn(ring.waiting(true), ring.attached(), attempt).await.map_err(GetError::Failed)?

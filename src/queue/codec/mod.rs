@@ -152,9 +152,27 @@ impl<T, C: Codec<T>> CodecQueue<T, C> {
     /// As [`put`](Self::put), with the number of items that were put: those stay put. If one of them cannot be encoded or is too
     /// long, none was put.
     pub fn put_many(&self, items: &[T]) -> Result<(), PutError<usize>> {
-        let encoded: Result<Vec<_>, _> = items.iter().map(|item| self.encoded(item)).collect();
-        let encoded = encoded.map_err(|error| PutError::Failed(0, error.into()))?;
+        let encoded = self.all_encoded(items).map_err(|error| PutError::Failed(0, error.into()))?;
         self.bytes.put_many(&encoded)
+    }
+
+    /// Encodes `items` and puts as many of them as there is room for now, in order; tells how many.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put). If one of them cannot be encoded or is too long, none was put.
+    pub fn try_put_many(&self, items: &[T]) -> Result<usize, PutError<()>> {
+        self.bytes.try_put_many(&self.all_encoded(items)?)
+    }
+
+    /// Encodes and puts all `items` in order, waiting at most `timeout` in all.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::TimedOut`] with the number of items that were put, and as [`put_many`](Self::put_many).
+    pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<(), PutError<usize>> {
+        let encoded = self.all_encoded(items).map_err(|error| PutError::Failed(0, error.into()))?;
+        self.bytes.put_many_timeout(&encoded, timeout)
     }
 
     /// Takes the next item, waiting while there is none.
@@ -183,6 +201,34 @@ impl<T, C: Codec<T>> CodecQueue<T, C> {
     /// [`GetError::TimedOut`], and as [`get`](Self::get).
     pub fn get_timeout(&self, timeout: Duration) -> Result<T, GetError> {
         self.decoded_out(self.bytes.peek_timeout(timeout)?)
+    }
+
+    /// Waits for an item and takes up to `most` that are there, in order; bytes that are no item are errors in between. Cheaper than
+    /// one by one: all are taken out before the first is decoded.
+    ///
+    /// # Errors
+    ///
+    /// As [`BytesQueue::get_many`].
+    pub fn get_many(&self, most: usize) -> Result<Vec<Result<T>>, GetError> {
+        self.bytes.get_many(most).map(|items| self.all_decoded(&items))
+    }
+
+    /// Takes up to `most` items that are there now, in order; bytes that are no item are errors in between.
+    ///
+    /// # Errors
+    ///
+    /// As [`BytesQueue::try_get_many`].
+    pub fn try_get_many(&self, most: usize) -> Result<Vec<Result<T>>, GetError> {
+        self.bytes.try_get_many(most).map(|items| self.all_decoded(&items))
+    }
+
+    /// Waits at most `timeout` for an item and takes up to `most` that are there, in order; bytes that are no item are errors in between.
+    ///
+    /// # Errors
+    ///
+    /// As [`BytesQueue::get_many_timeout`].
+    pub fn get_many_timeout(&self, most: usize, timeout: Duration) -> Result<Vec<Result<T>>, GetError> {
+        self.bytes.get_many_timeout(most, timeout).map(|items| self.all_decoded(&items))
     }
 
     /// Lends the next item, waiting while there is none: it is taken out when it is [released](PeekedItem::release).
@@ -216,20 +262,12 @@ impl<T, C: Codec<T>> CodecQueue<T, C> {
     ///
     /// Any other error than [`Error::NotDecoded`] is the last item.
     pub fn iter(&self) -> impl Iterator<Item = Result<T>> {
-        let mut over = false;
-        std::iter::from_fn(move || {
-            if over {
-                return None;
-            }
-            match self.get() {
-                Ok(item) => Some(Ok(item)),
-                Err(GetError::Failed(error)) => {
-                    over = !matches!(error, Error::NotDecoded { .. });
-                    Some(Err(error))
-                }
-                Err(_) => None,
-            }
-        })
+        outcomes(|| self.get())
+    }
+
+    /// The items that are there now; else as [`iter`](Self::iter).
+    pub fn try_iter(&self) -> impl Iterator<Item = Result<T>> {
+        outcomes(|| self.try_get())
     }
 
     /// Closes the queue: nothing can be put any more, consumers drain what is there. Closing again does nothing.
@@ -285,6 +323,14 @@ impl<T, C: Codec<T>> CodecQueue<T, C> {
         Ok(to)
     }
 
+    fn all_encoded(&self, items: &[T]) -> Result<Vec<Vec<u8>>, NotEncoded> {
+        items.iter().map(|item| self.encoded(item)).collect()
+    }
+
+    fn all_decoded(&self, items: &[Vec<u8>]) -> Vec<Result<T>> {
+        items.iter().map(|bytes| C::decode(bytes).map_err(|source| self.not_decoded(source))).collect()
+    }
+
     fn decoded_out(&self, held: PeekedBytes<'_>) -> Result<T, GetError> {
         self.decoded(held).map(PeekedItem::release)
     }
@@ -294,12 +340,31 @@ impl<T, C: Codec<T>> CodecQueue<T, C> {
         let undecoded = held::Undecoded::new(held);
         match C::decode(undecoded.bytes()) {
             Ok(item) => Ok(PeekedItem::new(item, undecoded.keep())),
-            Err(source) => {
-                let object = self.bytes.ring().attached().object();
-                Err(GetError::Failed(Error::NotDecoded { object, codec: C::NAME, source }))
-            }
+            Err(source) => Err(GetError::Failed(self.not_decoded(source))),
         }
     }
+
+    fn not_decoded(&self, source: CodecFault) -> Error {
+        Error::NotDecoded { object: self.bytes.ring().attached().object(), codec: C::NAME, source }
+    }
+}
+
+/// What `get` gives until there is nothing more to get; bytes that are no item are errors in between, any other error is the last.
+fn outcomes<T>(mut get: impl FnMut() -> Result<T, GetError>) -> impl Iterator<Item = Result<T>> {
+    let mut over = false;
+    std::iter::from_fn(move || {
+        if over {
+            return None;
+        }
+        match get() {
+            Ok(item) => Some(Ok(item)),
+            Err(GetError::Failed(error)) => {
+                over = !matches!(error, Error::NotDecoded { .. });
+                Some(Err(error))
+            }
+            Err(_) => None,
+        }
+    })
 }
 
 /// The codec refused; nothing was put.

@@ -41,6 +41,18 @@ impl<T, C: Codec<T>> CodecQueue<T, C> {
         self.decoded(held)
     }
 
+    /// Waits without a thread for an item and takes up to `most` that are there, in order; bytes that are no item are
+    /// errors in between. For any executor.
+    ///
+    /// Dropping the future takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_many`](Self::get_many), or the thread that wakes tasks cannot be started.
+    pub async fn get_many_async(&self, most: usize) -> Result<Vec<crate::Result<T>>, GetError> {
+        self.bytes.get_many_async(most).await.map(|items| self.all_decoded(&items))
+    }
+
     /// Encodes `item` and puts it, waiting without a thread while there is no room. For any executor.
     ///
     /// If the future is dropped before it is ready, nothing was put.

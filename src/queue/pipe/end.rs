@@ -130,8 +130,30 @@ impl PipeEnd {
     ///
     /// [`PipeError::TooLong`] if `to` is too short: the message stays the next one. Else as [`recv_bytes`](Self::recv_bytes).
     pub fn recv_into(&self, to: &mut [u8]) -> Result<usize, PipeError> {
+        self.recv_into_until(to, Deadline::Never)
+    }
+
+    /// Receives the next message into the beginning of `to` if it is there; tells how long it is.
+    ///
+    /// # Errors
+    ///
+    /// [`PipeError::WouldBlock`], and as [`recv_into`](Self::recv_into).
+    pub fn try_recv_into(&self, to: &mut [u8]) -> Result<usize, PipeError> {
+        self.recv_into_until(to, Deadline::Now)
+    }
+
+    /// Receives the next message into the beginning of `to`, waiting at most `timeout`; tells how long it is.
+    ///
+    /// # Errors
+    ///
+    /// [`PipeError::TimedOut`], and as [`recv_into`](Self::recv_into).
+    pub fn recv_into_timeout(&self, to: &mut [u8], timeout: Duration) -> Result<usize, PipeError> {
+        timed(self.recv_into_until(to, Deadline::after(timeout)))
+    }
+
+    fn recv_into_until(&self, to: &mut [u8], deadline: Deadline) -> Result<usize, PipeError> {
         let ring = self.incoming();
-        let held = self.take(Deadline::Never, || ring.peek(Deadline::Never))?;
+        let held = self.take(deadline, || ring.peek(deadline))?;
         let fits = held.len <= to.len();
         if fits {
             let (bytes, at) = ring.place(&held);

@@ -112,6 +112,19 @@ impl<T: Plain> Consumer<T> {
         self.peek_until(most, Deadline::Now)
     }
 
+    /// Lends up to `most` items for reading in place, at least one, waiting at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_timeout`](Self::get_timeout).
+    pub fn peek_many_timeout(
+        &mut self,
+        most: usize,
+        timeout: Duration,
+    ) -> Result<PeekedChunk<'_, T>, GetError> {
+        self.peek_until(most, Deadline::after(timeout)).map_err(GetError::timed)
+    }
+
     /// The items as they come, until the queue is closed and drained (or cannot be used any more). Bytes that are no `T` are passed over.
     pub fn iter(&mut self) -> impl Iterator<Item = T> {
         items(|| self.get())

@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use super::super::error::{PutError, not_put};
+use super::super::many::{put_all, put_now};
 use super::super::ring::NotPut;
 use super::chunks::ReservedChunk;
 use super::ring::{End, Role, SpscRing};
@@ -70,14 +71,16 @@ impl<T: Plain> Producer<T> {
     ///
     /// [`PutError::Closed`] and [`PutError::Failed`] with the number of items that were put: those stay put.
     pub fn put_many(&mut self, items: &[T]) -> Result<(), PutError<usize>> {
-        let mut done = 0;
-        while done < items.len() {
-            match self.put_some(&items[done..], Deadline::Never) {
-                Ok(count) => done += count,
-                Err(why) => return Err(not_put(why, Deadline::Never, done)),
-            }
-        }
-        Ok(())
+        self.put_many_until(items, Deadline::Never)
+    }
+
+    /// Puts all `items` in order, waiting at most `timeout` in all.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::TimedOut`] with the number of items that were put, and as [`put_many`](Self::put_many).
+    pub fn put_many_timeout(&mut self, items: &[T], timeout: Duration) -> Result<(), PutError<usize>> {
+        self.put_many_until(items, Deadline::after(timeout)).map_err(PutError::timed)
     }
 
     /// Puts as many of `items` as there is room for now, in order; tells how many. Wait-free.
@@ -86,11 +89,7 @@ impl<T: Plain> Producer<T> {
     ///
     /// [`PutError::Closed`] and [`PutError::Failed`].
     pub fn try_put_many(&mut self, items: &[T]) -> Result<usize, PutError<()>> {
-        match self.put_some(items, Deadline::Now) {
-            Ok(count) => Ok(count),
-            Err(NotPut::Full) => Ok(0),
-            Err(why) => Err(not_put(why, Deadline::Now, ())),
-        }
+        put_now(items.len(), |from| self.put_some(&items[from..], Deadline::Now))
     }
 
     /// Lends up to `most` free slots for writing in place, at least one, waiting while the queue is full.
@@ -109,6 +108,19 @@ impl<T: Plain> Producer<T> {
     /// [`PutError::Full`], and as [`reserve_many`](Self::reserve_many).
     pub fn try_reserve_many(&mut self, most: usize) -> Result<ReservedChunk<'_, T>, PutError<()>> {
         self.reserve_until(most, Deadline::Now)
+    }
+
+    /// Lends up to `most` free slots for writing in place, at least one, waiting at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::TimedOut`], and as [`reserve_many`](Self::reserve_many).
+    pub fn reserve_many_timeout(
+        &mut self,
+        most: usize,
+        timeout: Duration,
+    ) -> Result<ReservedChunk<'_, T>, PutError<()>> {
+        self.reserve_until(most, Deadline::after(timeout)).map_err(PutError::timed)
     }
 
     /// Says that nothing more will be put: the consumer drains what is there.
@@ -153,6 +165,11 @@ impl<T: Plain> Producer<T> {
             Some(room) => Ok(room),
             None => self.wait_for_room(enough, deadline),
         }
+    }
+
+    #[inline]
+    fn put_many_until(&mut self, items: &[T], deadline: Deadline) -> Result<(), PutError<usize>> {
+        put_all(items.len(), deadline, |from| self.put_some(&items[from..], deadline))
     }
 
     #[inline]

@@ -33,6 +33,20 @@ impl<T: Plain> Consumer<T> {
             .await
             .map_err(GetError::Failed)?
     }
+
+    /// Waits without a thread for an item and takes up to `most` that are there, in order. For any executor.
+    ///
+    /// Dropping the future takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_many`](Self::get_many), or the thread that wakes tasks cannot be started.
+    pub async fn get_many_async(&mut self, most: usize) -> Result<Vec<T>, GetError> {
+        let ring = self.ring().clone();
+        turn(ring.waiting(Role::Consumer), ring.attached(), || self.try_get_many(most))
+            .await
+            .map_err(GetError::Failed)?
+    }
 }
 
 impl<T: Plain> Producer<T> {
