@@ -50,11 +50,24 @@ pub(super) fn until<R, E: Retry>(
     me: u32,
     waiting: Waiting<'_>,
     deadline: Deadline,
+    attempt: impl FnMut() -> Result<R, E>,
+) -> Result<R, E> {
+    until_looking(host, me, waiting, deadline, attempt, || {})
+}
+
+/// As [`until`]; `look` looks for deaths that no attempt sees: often by who is on watch, rarely by others.
+#[inline]
+pub(super) fn until_looking<R, E: Retry>(
+    host: &impl Host,
+    me: u32,
+    waiting: Waiting<'_>,
+    deadline: Deadline,
     mut attempt: impl FnMut() -> Result<R, E>,
+    look: impl FnMut(),
 ) -> Result<R, E> {
     match attempt() {
         Err(why) if why.worth_waiting() && deadline != Deadline::Now => {
-            until_slow(host, me, waiting, deadline, attempt)
+            until_slow(host, me, waiting, deadline, attempt, look)
         }
         Err(why) if why.worth_waiting() => {
             ran_dry(Key::of(waiting.events), 0);
@@ -71,6 +84,7 @@ fn until_slow<R, E: Retry>(
     waiting: Waiting<'_>,
     deadline: Deadline,
     mut attempt: impl FnMut() -> Result<R, E>,
+    mut look: impl FnMut(),
 ) -> Result<R, E> {
     let mut patience = Patience::new(host, waiting.watch, me, deadline);
     loop {
@@ -89,6 +103,7 @@ fn until_slow<R, E: Retry>(
                         ran_dry(Key::of(waiting.events), 0);
                         return Err(why);
                     }
+                    look();
                     continue;
                 }
             }

@@ -128,8 +128,11 @@ fn items_are_written_and_read_in_place() {
     assert_eq!((a.len(), a[0], a[4999]), (5000, 0, 1));
     assert_eq!(*b, *b"two\0");
     assert!(matches!(queue.try_peek(), Err(GetError::Empty)));
+    assert_eq!(queue.len(), 0);
     drop(a);
+    assert_eq!(queue.len(), 1, "it was given back");
     b.release();
+    assert_eq!(queue.len(), 1);
     assert_eq!(queue.get().unwrap()[4999], 1, "what was not released is delivered again");
     assert!(matches!(queue.try_get(), Err(GetError::Empty)));
     assert_eq!((queue.bytes(), queue.len()), (0, 0));

@@ -296,7 +296,8 @@ impl BytesQueue {
         self.ring.is_closed()
     }
 
-    /// Number of items, those being written in place included, those being read in place not. A hint: it may change at once.
+    /// Number of items, those being written in place and those given back included, those being read in place not. A hint: it may
+    /// change at once.
     pub fn len(&self) -> usize {
         self.ring.len() as usize
     }

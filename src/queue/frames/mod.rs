@@ -32,7 +32,7 @@ pub(in crate::queue) use glimpse::glimpse_at;
 
 use super::ring::{KEPT_PATIENCE, Line, SIDE_PATIENCE, Waiting};
 use super::stamp::{Stamp, State};
-use crate::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use crate::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
 use crate::error::{Error, Result};
 use crate::participant::{Attached, Fact, PlanFault, RawFacts};
 use crate::shm::segment::Segment;
@@ -261,10 +261,35 @@ impl FrameRing {
         self.capacity
     }
 
-    /// Items between tail and head. A hint: it may change at once.
+    /// Items that nobody has taken, those given back included. A hint: it may change at once.
     pub(in crate::queue) fn len(&self) -> u64 {
         let (put, taken) = self.counts();
-        put.saturating_sub(taken)
+        put.saturating_sub(taken) + self.given_back()
+    }
+
+    /// Items behind the head that were given back by who read them in place, or are a dead reader's that somebody noticed. A hint.
+    fn given_back(&self) -> u64 {
+        // Relaxed: it may change at once anyway.
+        if self.head.returned.load(Relaxed) == 0 {
+            return 0;
+        }
+        let free = || self.head.take.free.load(Acquire);
+        // Acquire: what lies behind the head was there before the head was moved over it.
+        let head = self.head.take.position.load(Acquire);
+        let (mut at, mut count) = (free(), 0);
+        while at < head {
+            let Ok(frame) = self.frame(at, head) else { break };
+            // Acquire: whoever wrote over the frame had seen the free position behind it.
+            fence(Acquire);
+            let freed = free();
+            if freed > at {
+                (at, count) = (freed, 0);
+                continue;
+            }
+            count += u64::from(frame.stamp.state() == Some(State::Returned));
+            at = frame.end();
+        }
+        count
     }
 
     /// Items put since the ring was made, and items taken.

@@ -10,13 +10,9 @@ use super::{Pipe, PipeError, Side};
 use crate::error::{Error, Result};
 use crate::participant::Handle;
 use crate::queue::frames::FrameRing;
-use crate::queue::ring::{NotPut, NotTaken};
-use crate::queue::wait::until;
+use crate::queue::ring::{NotPut, NotTaken, Waiting};
+use crate::queue::wait::{Retry, until_looking};
 use crate::time::Deadline;
-
-/// How often somebody who waits asks whether the process that has the other end still lives: half of it is the median time to
-/// `Closed`.
-const SLICE_NS: u64 = 8_000_000;
 
 /// One of the two ends of a [`Pipe`]; what it sends the other end receives, message by message and in order.
 ///
@@ -170,7 +166,7 @@ impl PipeEnd {
 
     /// Whether nobody will ever receive what is sent from here: the other end was closed, or its process is gone.
     pub fn is_closed(&self) -> bool {
-        self.other().is_gone(self.pipe.attached.member.host())
+        self.pipe.is_gone(self.side.other())
     }
 
     /// The pipe it is an end of.
@@ -232,20 +228,14 @@ impl PipeEnd {
         self.own()?;
         let ring = self.outgoing();
         ring.check_len(message.len()).map_err(PipeError::Failed)?;
-        let member = &self.pipe.attached.member;
-        loop {
-            let slice = slice(deadline);
-            let attempt = || {
-                if self.is_alone(false) { Err(NotPut::Closed) } else { ring.put(&[message], slice) }
-            };
-            match until(member.host(), member.me(), ring.waiting(false), slice, attempt) {
-                Ok(_) => return Ok(()),
-                Err(NotPut::Closed) => return Err(PipeError::Closed),
-                Err(NotPut::Failed(error)) => return Err(PipeError::Failed(error)),
-                Err(NotPut::Full) if self.is_alone(true) => return Err(PipeError::Closed),
-                Err(NotPut::Full) if deadline.is_over() => return Err(PipeError::WouldBlock),
-                Err(NotPut::Full) => {}
-            }
+        let attempt =
+            || if self.is_alone(false) { Err(NotPut::Closed) } else { ring.put(&[message], deadline) };
+        match self.until(ring.waiting(false), deadline, attempt) {
+            Ok(_) => Ok(()),
+            Err(NotPut::Closed) => Err(PipeError::Closed),
+            Err(NotPut::Failed(error)) => Err(PipeError::Failed(error)),
+            Err(NotPut::Full) if self.is_alone(true) => Err(PipeError::Closed),
+            Err(NotPut::Full) => Err(PipeError::WouldBlock),
         }
     }
 
@@ -262,35 +252,37 @@ impl PipeEnd {
         mut attempt: impl FnMut() -> Result<R, NotTaken>,
     ) -> Result<R, PipeError> {
         self.own()?;
-        let member = &self.pipe.attached.member;
-        loop {
-            // What was sent before the other end was closed is there by now.
-            let attempt = || match attempt() {
-                Err(NotTaken::Empty) if self.is_alone(false) => match attempt() {
-                    Err(NotTaken::Empty) => Err(NotTaken::Closed),
-                    other => other,
-                },
+        // What was sent before the other end was closed is there by now.
+        let mut attempt = || match attempt() {
+            Err(NotTaken::Empty) if self.is_alone(false) => match attempt() {
+                Err(NotTaken::Empty) => Err(NotTaken::Closed),
                 other => other,
-            };
-            let waiting = self.incoming().waiting(true);
-            match until(member.host(), member.me(), waiting, slice(deadline), attempt) {
-                Ok(taken) => return Ok(taken),
-                Err(NotTaken::Closed) => return Err(PipeError::Closed),
-                Err(NotTaken::Failed(error)) => return Err(PipeError::Failed(error)),
-                // The next attempt finds what the dead sent, or that there is nothing.
-                Err(NotTaken::Empty) if self.is_alone(true) => {}
-                Err(NotTaken::Empty) if deadline.is_over() => return Err(PipeError::WouldBlock),
-                Err(NotTaken::Empty) => {}
-            }
-        }
+            },
+            other => other,
+        };
+        let outcome = match self.until(self.incoming().waiting(true), deadline, &mut attempt) {
+            // What the dead sent is found now, or that there is nothing.
+            Err(NotTaken::Empty) if self.is_alone(true) => attempt(),
+            other => other,
+        };
+        outcome.map_err(|why| match why {
+            NotTaken::Closed => PipeError::Closed,
+            NotTaken::Failed(error) => PipeError::Failed(error),
+            NotTaken::Empty => PipeError::WouldBlock,
+        })
     }
-}
 
-/// The deadline, or the next time to ask for the other end, whichever is first.
-fn slice(deadline: Deadline) -> Deadline {
-    match deadline {
-        Deadline::Now => Deadline::Now,
-        other => Deadline::At(other.slice(SLICE_NS)),
+    /// Tries until it works, cannot work any more, or the deadline passes; looks whether the process at the other end lives.
+    fn until<R, E: Retry>(
+        &self,
+        waiting: Waiting<'_>,
+        deadline: Deadline,
+        attempt: impl FnMut() -> Result<R, E>,
+    ) -> Result<R, E> {
+        let member = &self.pipe.attached.member;
+        until_looking(member.host(), member.me(), waiting, deadline, attempt, || {
+            self.is_alone(true);
+        })
     }
 }
 
@@ -305,9 +297,7 @@ impl Drop for PipeEnd {
     fn drop(&mut self) {
         // An end that nobody used, or that is another process's, stays as it is.
         if self.word().close(self.pipe.attached.member.me()) {
-            let host = self.pipe.attached.member.host();
-            self.outgoing().waiting(true).events.notify_all(host);
-            self.incoming().waiting(false).events.notify_all(host);
+            self.pipe.tell(self.side.other());
         }
     }
 }

@@ -125,9 +125,30 @@ impl Pipe {
         match end.claim(me) {
             Claim::Mine => Ok(PipeEnd::new(self.clone(), side)),
             Claim::Closed => Err(Error::Closed),
-            Claim::Taken(_) if end.is_gone(self.attached.member.host()) => Err(Error::Closed),
+            Claim::Taken(_) if self.is_gone(side) => Err(Error::Closed),
             Claim::Taken(holder) => Err(taken(holder)),
         }
+    }
+
+    /// Whether nobody will ever use the end at `side` again; asks the oracle about whoever has it. Who finds out tells those who wait
+    /// at the other end, who look for themselves rarely.
+    fn is_gone(&self, side: Side) -> bool {
+        let (end, host) = (&self.head.ends[side as usize], self.attached.member.host());
+        if end.is_closed() {
+            return true;
+        }
+        let gone = end.is_gone(host);
+        if gone {
+            self.tell(side.other());
+        }
+        gone
+    }
+
+    /// Wakes all who wait at the end at `side`.
+    fn tell(&self, side: Side) {
+        let host = self.attached.member.host();
+        self.rings[side.other() as usize].waiting(true).events.notify_all(host);
+        self.rings[side as usize].waiting(false).events.notify_all(host);
     }
 
     /// Bytes of the longest message.

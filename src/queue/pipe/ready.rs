@@ -67,8 +67,9 @@ impl MessageLevel {
 
 impl Level for MessageLevel {
     fn is_ready(&self, _: u64, thorough: bool) -> Result<bool> {
-        let other = &self.pipe.head.ends[self.side.other() as usize];
-        let alone = if thorough { other.is_gone(self.attached().member.host()) } else { other.is_closed() };
+        let side = self.side.other();
+        let alone =
+            if thorough { self.pipe.is_gone(side) } else { self.pipe.head.ends[side as usize].is_closed() };
         Ok(alone || self.incoming().has_item(thorough)?)
     }
 
