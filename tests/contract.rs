@@ -276,6 +276,50 @@ const QUEUE: &[Claim] = &[
     ),
 ];
 
+const PROCESS: &[Claim] = &[
+    (
+        "results, errors and panics come back, whatever they carry",
+        "process/attack",
+        &[
+            "a_panic_is_a_panic_whatever_it_carries",
+            "arguments_that_cannot_be_read_are_an_error_of_the_arguments",
+        ],
+    ),
+    (
+        "ends of all kinds are seen",
+        "process/attack",
+        &["hard_ends_are_seen_as_what_they_are", "a_task_that_becomes_another_program_has_that_ones_end"],
+    ),
+    (
+        "nothing is left of a start that failed",
+        "process/attack",
+        &[
+            "a_process_that_cannot_be_watched_is_not_left_behind",
+            "without_descriptors_a_start_is_an_error_and_leaves_nothing",
+            "a_process_that_is_stopped_in_the_handshake_is_given_up",
+        ],
+    ),
+    (
+        "what a task does with its process hurts nobody else",
+        "process/attack",
+        &[
+            "a_fork_that_returns_from_the_task_says_nothing",
+            "a_daemons_end_is_not_the_tasks",
+            "a_task_that_closes_everything_spoils_no_file",
+        ],
+    ),
+    (
+        "tasks need no names of their own",
+        "process/attack",
+        &["tasks_of_one_name_and_signature_are_told_apart"],
+    ),
+    (
+        "children end with their starter, unless detached",
+        "process/ends",
+        &["children_die_with_a_killed_starter_unless_detached", "it_outlives_the_thread_that_started_it"],
+    ),
+];
+
 const POOL: &[Claim] = &[
     (
         "whatever ends a worker costs the one task that it ran; finished ones keep their outcomes",
@@ -490,6 +534,7 @@ const CONTRACT: &[(&str, &[Claim])] = &[
     ("Latch, Once", LATCH_AND_ONCE),
     ("Queue and its kin", QUEUE),
     ("Queue, batches in place", QUEUE_BATCHES),
+    ("Process", PROCESS),
     ("Pool, Executor", POOL),
     ("Manager", MANAGER),
 ];

@@ -46,8 +46,8 @@ pub fn derive_plain(input: TokenStream) -> TokenStream {
 ///
 /// # Arguments of the attribute
 ///
-/// - `name = "acme::count"`: the name that is shown and looked up. Default: the module's path and the function's name. Two tasks of one
-///   program with one name and one signature cannot be told apart.
+/// - `name = "acme::count"`: the name that is shown. Default: the module's path and the function's name. Tasks are told apart also where
+///   they have one name, as those within functions may.
 /// - `crate = "path"`: where `procshare` is found. Default: `::procshare`.
 ///
 /// # What is refused

@@ -108,7 +108,7 @@ fn parameters(function: &ItemFn) -> Result<Vec<Type>> {
     if !signature.generics.params.is_empty() {
         return refuse(
             &signature.generics,
-            "a task cannot be generic: it is found by its name; make one for each type",
+            "a task cannot be generic: the other process must find it in the program; make one for each type",
         );
     }
     if signature.inputs.len() > MOST {

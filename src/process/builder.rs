@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::child::{NO, YES};
+use super::child::{NO, UNFIT, YES};
 use super::current::current_process;
 use super::error::StartError;
 use super::handle::Process;
@@ -209,6 +209,10 @@ impl ProcessBuilder {
                 let exit = child.wait(Deadline::Never);
                 Err(match other.map_err(&fail)? {
                     Greeting::Said(text) if text[0] == NO => StartError::Refused {
+                        task: entry.name,
+                        reason: String::from_utf8_lossy(&text[1..]).into_owned(),
+                    },
+                    Greeting::Said(text) if text[0] == UNFIT => StartError::Arguments {
                         task: entry.name,
                         reason: String::from_utf8_lossy(&text[1..]).into_owned(),
                     },

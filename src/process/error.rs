@@ -72,8 +72,8 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
-    /// The arguments have no bytes.
-    #[error("the arguments of task '{task}' cannot be encoded: {reason}; pass data only")]
+    /// The arguments have no bytes, or the process could not read them.
+    #[error("the arguments of task '{task}' cannot be carried over: {reason}; pass data only")]
     Arguments {
         /// The task.
         task: &'static str,

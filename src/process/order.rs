@@ -19,7 +19,7 @@ use super::task::Entry;
 use crate::sys::children::Paper;
 
 /// Of this file's table.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const FIXED: u64 = 24;
 
 /// What to do.
@@ -27,6 +27,8 @@ const FIXED: u64 = 24;
 pub(super) struct Order {
     version: u32,
     build: u64,
+    /// The task's place in the list of tasks: names need not differ.
+    place: u32,
     pub(super) task: String,
     pub(super) signature: String,
     pub(super) name: String,
@@ -35,10 +37,11 @@ pub(super) struct Order {
 }
 
 impl Order {
-    pub(super) fn new(entry: &Entry, name: String, parent_name: String, detached: bool) -> Self {
+    pub(super) fn new(entry: &'static Entry, name: String, parent_name: String, detached: bool) -> Self {
         Order {
             version: VERSION,
             build: registry::fingerprint(),
+            place: registry::index_of(entry),
             task: entry.name.to_owned(),
             signature: entry.signature.to_owned(),
             name,
@@ -55,18 +58,26 @@ impl Order {
                 self.version
             ));
         }
-        let found = registry::find(&self.task, &self.signature);
+        let found = registry::TASKS.get(self.place as usize);
+        if let Some(entry) = found.filter(|entry| self.means(entry))
+            && self.build == registry::fingerprint()
+        {
+            return Ok(entry);
+        }
         let program =
             std::env::current_exe().map_or("this program".into(), |path| path.display().to_string());
-        match found {
-            None => Err(format!("{program} has no task '{}' {}", self.task, self.signature)),
-            Some(_) if self.build != registry::fingerprint() => Err(format!(
-                "{program} is another build (fingerprint {:016x}, the starter has {:016x})",
-                registry::fingerprint(),
-                self.build
-            )),
-            Some(entry) => Ok(entry),
+        if !registry::TASKS.iter().any(|entry| self.means(entry)) {
+            return Err(format!("{program} has no task '{}' {}", self.task, self.signature));
         }
+        Err(format!(
+            "{program} is another build (fingerprint {:016x}, the starter has {:016x})",
+            registry::fingerprint(),
+            self.build
+        ))
+    }
+
+    fn means(&self, entry: &Entry) -> bool {
+        entry.name == self.task && entry.signature == self.signature
     }
 
     /// Writes the order and the arguments.
@@ -150,6 +161,7 @@ mod tests {
         Order {
             version: VERSION,
             build: registry::fingerprint(),
+            place: 0,
             task: "no::task".into(),
             signature: "()".into(),
             name: "a".into(),

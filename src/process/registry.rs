@@ -31,11 +31,6 @@ pub(super) fn fingerprint() -> u64 {
     })
 }
 
-/// The task of this name and signature.
-pub(super) fn find(name: &str, signature: &str) -> Option<&'static Entry> {
-    TASKS.iter().find(|entry| entry.name == name && entry.signature == signature)
-}
-
 /// The place of a task in the list, the same in every process of this build.
 pub(super) fn index_of(entry: &'static Entry) -> u32 {
     let place = TASKS.iter().position(|known| std::ptr::eq(known, entry));

@@ -3,6 +3,7 @@
 #![cfg(all(target_os = "linux", any(not(feature = "heap"), feature = "portable")))]
 
 mod arguments;
+mod attack;
 mod builder;
 mod connection;
 mod ends;
@@ -13,3 +14,7 @@ mod pool_attack;
 mod pool_deaths;
 mod starts;
 mod support;
+
+#[path = "../space/seccomp.rs"]
+#[allow(dead_code, reason = "half of it is for the tests of spaces")]
+mod seccomp;

@@ -223,7 +223,7 @@ fn call(entry: Option<&Entry>, args: &[u8], to: &mut Vec<u8>) -> News {
         Ok(Ok(())) => return News::Returned,
         Ok(Err(Unfit::Arguments(error))) => (News::UnfitArguments, error.to_string()),
         Ok(Err(Unfit::Output(error))) => (News::UnfitOutput, error.to_string()),
-        Err(panic) => (News::Panicked, message_of(&*panic)),
+        Err(panic) => (News::Panicked, message_of(panic)),
     };
     to.truncate(start);
     to.extend(text.as_bytes());

@@ -22,6 +22,7 @@ pub(crate) fn enter(call: Call, own: Constructor, task: fn(Arrival) -> i32) {
     if std::env::var_os(VARIABLE).is_none() {
         return;
     }
+    occupy_standard_descriptors();
     let Some((line, paper, input, parent)) = Line::inherited() else { return };
     // SAFETY: (S1) nothing of the program has run yet that could have started a thread; constructors of libraries that do so and
     // read the environment there are beyond what Rust programs can cope with at all.
@@ -33,6 +34,18 @@ pub(crate) fn enter(call: Call, own: Constructor, task: fn(Arrival) -> i32) {
     // `main` does not come any more: what other parts of the program want done before it is done now.
     image::run_constructors_behind(call, own);
     std::process::exit(task(Arrival { paper, line, parent }))
+}
+
+/// Opens nothing in place of standard descriptors that are closed, as the runtime does before `main`: else the next file gets such a
+/// number, and what is printed ends there.
+fn occupy_standard_descriptors() {
+    // SAFETY: (S1) no pointers are passed; the path is a C string.
+    while (0..3).any(|fd| unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0) {
+        // The lowest number that is free is the one it gets.
+        if unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) } < 0 {
+            std::process::abort();
+        }
+    }
 }
 
 /// Puts the real standard input in place of the line.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::Duration;
@@ -25,18 +25,30 @@ const LONGEST: u64 = 64 * 1024;
 
 /// A nameless file that starter and started both have.
 #[derive(Debug)]
-pub(crate) struct Paper(File);
+pub(crate) struct Paper {
+    file: File,
+    /// Device and number of the file, to know it again.
+    identity: (u64, u64),
+}
 
 impl Paper {
     pub(crate) fn new() -> io::Result<Self> {
         // SAFETY: (S1) the name is a live C string.
         let fd = check(unsafe { libc::memfd_create(c"procshare-task".as_ptr(), libc::MFD_CLOEXEC) })?;
         // SAFETY: (S1) the descriptor is new and nobody else's.
-        Ok(Paper(unsafe { File::from_raw_fd(fd) }))
+        Self::of(unsafe { File::from_raw_fd(fd) })
     }
 
+    fn of(file: File) -> io::Result<Self> {
+        Ok(Paper { identity: identity(&file)?, file })
+    }
+
+    /// Writes, unless somebody has closed the descriptor: it may be that of another file now.
     pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(bytes, at)
+        if identity(&self.file)? != self.identity {
+            return Err(io::Error::other("its descriptor was closed and given to another file"));
+        }
+        self.file.write_all_at(bytes, at)
     }
 
     pub(crate) fn read(&self, at: u64, len: usize) -> io::Result<Vec<u8>> {
@@ -45,13 +57,18 @@ impl Paper {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let mut bytes = vec![0; len];
-        self.0.read_exact_at(&mut bytes, at)?;
+        self.file.read_exact_at(&mut bytes, at)?;
         Ok(bytes)
     }
 
     pub(crate) fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
+}
+
+fn identity(file: &File) -> io::Result<(u64, u64)> {
+    let known = file.metadata()?;
+    Ok((known.dev(), known.ino()))
 }
 
 /// A socket between starter and started.
@@ -83,7 +100,7 @@ impl Line {
             return None;
         }
         let mut fds = line.take_descriptors().ok()?.into_iter().map(File::from);
-        let paper = Paper(fds.next()?);
+        let paper = Paper::of(fds.next()?).ok()?;
         Some((line, paper, fds.next(), starter.pid as u32))
     }
 
@@ -93,7 +110,8 @@ impl Line {
             Input::Null => None,
             Input::Is(file) => Some(file),
         };
-        let fds: Vec<_> = [Some(&paper.0), input.as_ref()].into_iter().flatten().map(AsFd::as_fd).collect();
+        let fds: Vec<_> =
+            [Some(&paper.file), input.as_ref()].into_iter().flatten().map(AsFd::as_fd).collect();
         handover::send(self.0.as_fd(), MARK, &fds, Deadline::Never).map(drop)
     }
 

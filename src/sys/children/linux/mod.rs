@@ -35,11 +35,18 @@ pub(crate) fn start(command: &mut Command, paper: &Paper, input: Input) -> io::R
     let child = command.spawn();
     // The command keeps its end of the line: it must not look as if the child still had it.
     command.stdin(std::process::Stdio::null());
-    let pid = child?.id();
+    let mut child = child?;
     // It waits for the word: until then its number is its own, even where nobody has to take the status of the dead.
-    let sentinel = Sentinel::of_child(pid)?;
-    line.let_go()?;
-    Ok(Started { pid, sentinel, line })
+    let watched = Sentinel::of_child(child.id()).and_then(|sentinel| line.let_go().map(|()| sentinel));
+    match watched {
+        Ok(sentinel) => Ok(Started { pid: child.id(), sentinel, line }),
+        Err(error) => {
+            // Nobody could notice its end. What fails here failed because it has ended.
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(error)
+        }
+    }
 }
 
 /// Gives `command` the name that this program was called by.
