@@ -349,6 +349,16 @@ const POOL: &[Claim] = &[
     ),
     ("callbacks, whatever they do", "process/pool", &["callbacks_are_called_whatever_they_do"]),
     (
+        "also if they use, end or drop the pool",
+        "process/pool_hostile",
+        &["a_callback_may_use_and_end_the_pool", "a_waker_may_drop_the_pool", "all_may_end_a_pool_at_once"],
+    ),
+    (
+        "iterators, whatever they do",
+        "process/pool_hostile",
+        &["iterators_may_be_endless_panic_and_use_the_pool"],
+    ),
+    (
         "initialiser, max tasks per child",
         "process/pool",
         &["workers_are_initialised_and_replaced_after_their_quota"],

@@ -90,7 +90,7 @@ fn without_descriptors_a_start_is_an_error_and_leaves_nothing() {
             Process::start::<nothing>(()).unwrap().join().unwrap();
             let mut held: Vec<File> = Vec::new();
             limit_descriptors(64);
-            // Each start gets one further than the one before.
+            // Each start gets one further than the one before, or two: the keeper may let go of the first process late.
             let (mut failures, mut started) = (0, false);
             while !started {
                 while let Ok(file) = File::open("/dev/null") {
@@ -106,7 +106,7 @@ fn without_descriptors_a_start_is_an_error_and_leaves_nothing() {
             drop(held);
             let left: Vec<u32> = children_of_this();
             let zombies: Vec<_> = left.iter().filter(|&&pid| state_of(pid) == Some('Z')).collect();
-            if failures < 3 || !zombies.is_empty() {
+            if failures < 2 || !zombies.is_empty() {
                 return Err(format!("{failures} failures left {zombies:?} of {left:?}"));
             }
             Ok(())

@@ -12,6 +12,7 @@ mod pool;
 mod pool_async;
 mod pool_attack;
 mod pool_deaths;
+mod pool_hostile;
 mod starts;
 mod support;
 

@@ -1,5 +1,6 @@
 //! Where the outcomes of tasks arrive, and who waits for them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -117,7 +118,10 @@ impl Batch {
         if wakes {
             self.arrived.notify_all();
         }
-        wakers.into_iter().for_each(Waker::wake);
+        for waker in wakers {
+            // One that panics ends nothing: its message has been printed.
+            drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
+        }
         calls
     }
 

@@ -23,6 +23,20 @@ const SLICE: Duration = Duration::from_millis(200);
 /// How long, doubling, while a worker is in the middle of a chunk: it does not ring for each task.
 const WHISPER_SLICE: Duration = Duration::from_millis(1);
 
+thread_local! {
+    /// The engine whose workers the thread hears just now.
+    static HEARD: Cell<*const Engine> = const { Cell::new(std::ptr::null()) };
+}
+
+/// Puts back what the thread heard before.
+struct HeardBefore(*const Engine);
+
+impl Drop for HeardBefore {
+    fn drop(&mut self) {
+        HEARD.set(self.0);
+    }
+}
+
 pub(super) struct Engine {
     pub(super) owner: u32,
     pub(super) window: u64,
@@ -211,6 +225,11 @@ impl Engine {
         let _ = self.bell.set();
     }
 
+    /// Whether whoever calls this was called, as a waker, by the thread that hears the workers.
+    pub(super) fn is_heard_by_caller(&self) -> bool {
+        std::ptr::eq(HEARD.get(), self)
+    }
+
     /// Waits until all workers have ended.
     pub(super) fn wait_for_workers(&self) {
         let mut state = self.lock();
@@ -303,6 +322,7 @@ impl Engine {
             (false, true) => (2 * slice.get()).min(SLICE),
         });
         let is_over = state.crew.is_empty() && !state.needs_workers();
+        let _before = HeardBefore(HEARD.replace(Arc::as_ptr(self)));
         self.finish(state, effects);
         is_over
     }

@@ -365,6 +365,10 @@ impl Drop for Pool {
         } else {
             self.terminate();
         }
+        if self.engine.is_heard_by_caller() {
+            // This thread would wait for itself; once it goes on, it sees to the end of the workers.
+            return;
+        }
         self.engine.wait_for_workers();
         if let Some(router) = self.router.take() {
             let _ = router.join();

@@ -39,9 +39,11 @@ pub(crate) fn enter(call: Call, own: Constructor, task: fn(Arrival) -> i32) {
 /// Opens nothing in place of standard descriptors that are closed, as the runtime does before `main`: else the next file gets such a
 /// number, and what is printed ends there.
 fn occupy_standard_descriptors() {
-    // SAFETY: (S1) no pointers are passed; the path is a C string.
-    while (0..3).any(|fd| unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0) {
+    // SAFETY: (S1) no pointers are passed; a closed descriptor is answered by an error.
+    let is_closed = |fd| unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0;
+    while (0..3).any(is_closed) {
         // The lowest number that is free is the one it gets.
+        // SAFETY: (S1) the path is a live C string.
         if unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) } < 0 {
             std::process::abort();
         }
