@@ -467,6 +467,26 @@ const MANAGER: &[Claim] = &[
         &["no_acknowledged_write_is_lost_and_nothing_stays_locked"],
     ),
     (
+        "every object behaves as if one client after the other used it, whoever is killed; nothing is left of the dead",
+        "manager/linear/storm",
+        &["what_clients_are_told_can_have_been"],
+    ),
+    (
+        "whoever judges that knows bad histories",
+        "manager/linear/judged",
+        &[
+            "a_lost_update_is_seen",
+            "a_stale_read_is_seen",
+            "a_write_that_is_done_twice_is_seen",
+            "a_queue_out_of_order_is_seen",
+            "what_the_dead_had_taken_comes_back_once_and_to_its_place",
+            "a_lock_with_two_holders_or_with_none_for_ever_is_seen",
+            "half_a_transaction_is_seen",
+            "what_was_sent_in_an_order_is_done_in_it",
+            "overlapping_histories_that_can_be_are_fine_and_one_wrong_answer_is_not",
+        ],
+    ),
+    (
         "any language can join",
         "manager/python",
         &["a_python_program_takes_part", "a_python_program_with_the_wrong_key_stays_outside"],

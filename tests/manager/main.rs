@@ -3,6 +3,7 @@
 mod crowd;
 mod death;
 mod hostile;
+mod linear;
 mod objects;
 mod python;
 mod raw;
