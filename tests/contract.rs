@@ -318,6 +318,16 @@ const PROCESS: &[Claim] = &[
         "process/ends",
         &["children_die_with_a_killed_starter_unless_detached", "it_outlives_the_thread_that_started_it"],
     ),
+    (
+        "whenever it is killed, and then nothing is left",
+        "process/owner_deaths",
+        &["nothing_is_left_of_a_starter_that_is_killed"],
+    ),
+    (
+        "a started process that is killed, at any instruction, leaves its whole result or none",
+        "kill/process",
+        &["run_a_task", "run_a_task_that_panics", "start_a_process"],
+    ),
 ];
 
 const POOL: &[Claim] = &[

@@ -8,6 +8,7 @@
 //! - [`Storm`]: many processes contend, random ones die at random moments, and nobody may hang.
 //! - [`Reexec`]: the test binary as a new, unrelated program.
 //! - [`child()`] and [`Child`]: a closure in a forked process, with a verdict and a deadline.
+//! - [`lead_group`] and [`living_of_group`]: whether anybody is left of what a process started.
 //! - [`watchdog()`]: a deadline for a whole test.
 //! - [`Page`] and [`Rng`]: shared scratch memory and seeded randomness for all of them.
 //!
@@ -49,6 +50,7 @@
 mod affinity;
 mod child;
 mod conductor;
+mod group;
 mod page;
 mod proc;
 mod reexec;
@@ -60,6 +62,7 @@ mod symbol;
 mod watchdog;
 
 pub use child::{Child, Exit, Hang, Verdict, child};
+pub use group::{lead_group, living_of_group};
 pub use page::Page;
 pub use reexec::{Reexec, entered};
 pub use rng::Rng;

@@ -199,9 +199,8 @@ impl ProcessBuilder {
         };
         let on_end = self.on_end.take();
         let command = self.command(&program, entry);
-        let (child, mut line) =
-            keeper::start(command, Arc::clone(&paper), input, name, on_end).map_err(&fail)?;
-        match greeted(&child, &mut line, deadline) {
+        let (child, line) = keeper::start(command, Arc::clone(&paper), input, name, on_end).map_err(&fail)?;
+        match greeted(&child, &line, deadline) {
             Ok(Greeting::Said(text)) if text[0] == YES => Ok((child, paper)),
             other => {
                 // Whatever it is, it is not what was started; and it may be waiting for something.
@@ -235,7 +234,7 @@ impl ProcessBuilder {
 
     /// The command. Its arguments are for whoever looks at `ps`, and make a program that does not know of tasks fail instead of
     /// doing its own work once more.
-    fn command(&mut self, program: &Path, entry: &Entry) -> Command {
+    pub(super) fn command(&mut self, program: &Path, entry: &Entry) -> Command {
         let mut command = Command::new(program);
         children::called_as_this(&mut command);
         command.args(["--procshare-task", entry.name]);
@@ -246,7 +245,7 @@ impl ProcessBuilder {
     }
 }
 
-fn greeted(child: &Child, line: &mut Line, deadline: Deadline) -> std::io::Result<Greeting> {
+fn greeted(child: &Child, line: &Line, deadline: Deadline) -> std::io::Result<Greeting> {
     line.listen(child.sentinel(), deadline)
 }
 

@@ -28,7 +28,7 @@ static PAPER: OnceLock<Paper> = OnceLock::new();
 children::at_start!(run);
 
 /// Runs the task that this process was started for; returns the exit code.
-fn run(arrival: Arrival) -> i32 {
+pub(super) fn run(arrival: Arrival) -> i32 {
     // The frame below is C: nothing may unwind into it.
     catch_unwind(AssertUnwindSafe(|| obey(arrival))).unwrap_or_else(|panic| {
         std::mem::forget(panic);

@@ -103,18 +103,25 @@ impl<R: DeserializeOwned> Process<R> {
     fn join_until(&self, deadline: Deadline) -> Result<R, TaskError> {
         self.check_mine()?;
         let exit = self.child.wait(deadline).ok_or(TaskError::TimedOut)?;
-        match Reply::read(&self.paper).map_err(TaskError::system("read the result"))? {
-            Some(Reply::Returned(bytes)) => {
-                postcard::from_bytes(&bytes).map_err(|error| self.codec(error.to_string()))
-            }
-            Some(Reply::Unfit(reason)) => Err(self.codec(reason)),
-            Some(Reply::Panicked(message)) => Err(TaskError::Panicked { task: self.task, message }),
-            None => Err(TaskError::Died { task: self.task, pid: self.child.pid(), exit }),
-        }
+        outcome(self.task, &self.paper, self.child.pid(), exit)
     }
+}
 
-    fn codec(&self, reason: String) -> TaskError {
-        TaskError::Codec { task: self.task, what: "the output", reason }
+/// What came of a task whose process has ended.
+pub(super) fn outcome<R: DeserializeOwned>(
+    task: &'static str,
+    paper: &Paper,
+    pid: u32,
+    exit: Exit,
+) -> Result<R, TaskError> {
+    let codec = |reason| TaskError::Codec { task, what: "the output", reason };
+    match Reply::read(paper).map_err(TaskError::system("read the result"))? {
+        Some(Reply::Returned(bytes)) => {
+            postcard::from_bytes(&bytes).map_err(|error| codec(error.to_string()))
+        }
+        Some(Reply::Unfit(reason)) => Err(codec(reason)),
+        Some(Reply::Panicked(message)) => Err(TaskError::Panicked { task, message }),
+        None => Err(TaskError::Died { task, pid, exit }),
     }
 }
 

@@ -44,6 +44,7 @@
 //! | `pool` | a [`Pool`] of workers |
 //! | `executor` | tasks as futures: an [`Executor`] |
 //! | `connection` | messages between unrelated programs: [`Listener`], [`Client`] |
+//! | `rehearsal` | both sides of a start, for proofs |
 //! | `current` | who am I, who started me, whom did I start |
 
 mod builder;
@@ -57,6 +58,7 @@ mod keeper;
 mod order;
 mod pool;
 mod registry;
+mod rehearsal;
 mod task;
 
 pub use builder::{ProcessBuilder, Stdin};
@@ -77,6 +79,7 @@ pub use crate::sys::children::Sentinel;
 pub mod hidden {
     pub use super::pool::{Fate, Rehearsal};
     pub use super::registry::TASKS;
+    pub use super::rehearsal::{BareStart, StartRehearsal};
     pub use super::task::Entry;
     pub use linkme;
 }

@@ -37,6 +37,7 @@ mod lock;
 mod once;
 mod pipe;
 mod pool;
+mod process;
 mod queue;
 mod rlock;
 mod rwlock;

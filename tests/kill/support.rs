@@ -206,6 +206,8 @@ pub(crate) fn die_after(work: impl FnOnce()) {
 pub(crate) enum Together {
     /// There is only one.
     Alone,
+    /// As `Alone`, and it is followed further.
+    Far,
     /// The first is frozen, the second is killed.
     Pair,
     /// One after the other.
@@ -219,11 +221,12 @@ const LONG: Duration = Duration::from_secs(3 * 3600);
 pub(crate) fn at_every_event<C>(scenario: &Scenario<'_, C>, together: Together) {
     watchdog(QUICK, || {
         // Some operations wait for ever: those are followed for a while only.
-        let limits = Limits::new().max_steps(130_000);
+        let steps = if together == Together::Far { 2_000_000 } else { 130_000 };
+        let limits = Limits::new().max_steps(steps);
         scenario.event(&limits).assert_clean();
         let few = limits.max_points(4).asleep_after(Duration::from_millis(3));
         match together {
-            Together::Alone => {}
+            Together::Alone | Together::Far => {}
             Together::Pair => drop(scenario.pair(&few).assert_clean()),
             Together::Chain => drop(scenario.chain(&few).assert_clean()),
         }
@@ -234,11 +237,12 @@ pub(crate) fn at_every_event<C>(scenario: &Scenario<'_, C>, together: Together) 
 pub(crate) fn at_every_instruction<C>(scenario: &Scenario<'_, C>, together: Together) {
     let (points, seed) = (setting("PROCSHARE_KILL_POINTS", 4_000), setting("PROCSHARE_SEED", 1));
     watchdog(LONG, || {
-        scenario.full(&Limits::new().seed(seed as u64).max_points(points)).assert_clean();
+        let steps = if together == Together::Far { 2_000_000 } else { 300_000 };
+        scenario.full(&Limits::new().seed(seed as u64).max_steps(steps).max_points(points)).assert_clean();
         for grain in [Grain::Event, Grain::Instruction] {
             let limits = Limits::new().seed(seed as u64).grain(grain).max_points(points * 5 / 8);
             match together {
-                Together::Alone => {}
+                Together::Alone | Together::Far => {}
                 Together::Pair => drop(scenario.pair(&limits).assert_clean()),
                 Together::Chain => drop(scenario.chain(&limits).assert_clean()),
             }

@@ -8,6 +8,7 @@ mod builder;
 mod connection;
 mod ends;
 mod executor;
+mod owner_deaths;
 mod pool;
 mod pool_async;
 mod pool_attack;

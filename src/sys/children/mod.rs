@@ -9,6 +9,7 @@
 //! | `Line` | what the started process says first |
 //! | `Sentinel` | a process that cannot be mistaken for a later one: its end can be waited for, it can be signalled |
 //! | `Bell`, `watch` | sleeping until any of many processes ends, or somebody rings |
+//! | `arrive` | what the starter left for this process |
 //! | `at_start!` | a function that runs before `main` if the process was started by `start` |
 //! | `die_with`, `leave_session`, `call_me` | what the started process does first |
 //! | `build_id` | what the linker calls this program, if it does |
@@ -27,7 +28,8 @@ use other as imp;
 
 pub use imp::Sentinel;
 pub(crate) use imp::{
-    Bell, Line, Paper, build_id, call_me, called_as_this, die_with, leave_session, own_program, start, watch,
+    Bell, Line, Paper, arrive, build_id, call_me, called_as_this, die_with, leave_session, own_program,
+    start, watch,
 };
 
 use std::fs::File;

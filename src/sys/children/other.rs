@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{Ended, Greeting, Input, Request, Started};
+use super::{Arrival, Ended, Greeting, Input, Request, Started};
 use crate::time::Deadline;
 
 fn unsupported() -> io::Error {
@@ -58,6 +58,26 @@ impl Paper {
 pub(crate) struct Line(std::convert::Infallible);
 
 impl Line {
+    pub(crate) fn pair() -> io::Result<(Self, Self)> {
+        Err(unsupported())
+    }
+
+    pub(crate) fn take_the_place_of_input(&self) {
+        match self.0 {}
+    }
+
+    pub(crate) fn hang_up(&self) {
+        match self.0 {}
+    }
+
+    pub(crate) fn hand_over(&self, _: &Paper, _: Input) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub(crate) fn let_go(&self) -> io::Result<()> {
+        match self.0 {}
+    }
+
     pub(crate) fn may_go(&mut self) -> bool {
         match self.0 {}
     }
@@ -66,7 +86,7 @@ impl Line {
         match self.0 {}
     }
 
-    pub(crate) fn listen(&mut self, _: &Sentinel, _: Deadline) -> io::Result<Greeting> {
+    pub(crate) fn listen(&self, _: &Sentinel, _: Deadline) -> io::Result<Greeting> {
         match self.0 {}
     }
 }
@@ -96,6 +116,10 @@ pub(crate) fn called_as_this(_: &mut Command) {}
 
 pub(crate) fn start(_: &mut Command, _: &Paper, _: Input) -> io::Result<Started> {
     Err(unsupported())
+}
+
+pub(crate) fn arrive() -> Option<Arrival> {
+    None
 }
 
 pub(crate) fn die_with(_: u32) -> bool {

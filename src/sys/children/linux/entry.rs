@@ -22,18 +22,24 @@ pub(crate) fn enter(call: Call, own: Constructor, task: fn(Arrival) -> i32) {
     if std::env::var_os(VARIABLE).is_none() {
         return;
     }
-    occupy_standard_descriptors();
-    let Some((line, paper, input, parent)) = Line::inherited() else { return };
+    let Some(arrival) = arrive() else { return };
     // SAFETY: (S1) nothing of the program has run yet that could have started a thread; constructors of libraries that do so and
     // read the environment there are beyond what Rust programs can cope with at all.
     unsafe { std::env::remove_var(VARIABLE) };
-    take_standard_input(input);
     // What the runtime would do before `main`: a broken pipe is an error, and no end.
     // SAFETY: (S1) ignoring a signal installs no handler.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     // `main` does not come any more: what other parts of the program want done before it is done now.
     image::run_constructors_behind(call, own);
-    std::process::exit(task(Arrival { paper, line, parent }))
+    std::process::exit(task(arrival))
+}
+
+/// Takes over what the starter left, if there is one.
+pub(crate) fn arrive() -> Option<Arrival> {
+    occupy_standard_descriptors();
+    let (line, paper, input, parent) = Line::inherited()?;
+    take_standard_input(input);
+    Some(Arrival { paper, line, parent })
 }
 
 /// Opens nothing in place of standard descriptors that are closed, as the runtime does before `main`: else the next file gets such a

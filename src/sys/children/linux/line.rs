@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
@@ -76,9 +76,26 @@ fn identity(file: &File) -> io::Result<(u64, u64)> {
 pub(crate) struct Line(UnixStream);
 
 impl Line {
-    pub(super) fn pair() -> io::Result<(Line, Stdio)> {
+    /// The starter's end, and the other one.
+    pub(crate) fn pair() -> io::Result<(Line, Line)> {
         let (mine, theirs) = UnixStream::pair()?;
-        Ok((Line(mine), Stdio::from(OwnedFd::from(theirs))))
+        Ok((Line(mine), Line(theirs)))
+    }
+
+    /// As what a started process finds as its standard input.
+    pub(super) fn into_input(self) -> Stdio {
+        Stdio::from(OwnedFd::from(self.0))
+    }
+
+    /// Puts it in place of this process's own standard input: for proofs, in which a forked process acts the started one.
+    pub(crate) fn take_the_place_of_input(&self) {
+        // SAFETY: (S1) both descriptors are live, or the second is closed.
+        unsafe { libc::dup2(self.0.as_raw_fd(), 0) };
+    }
+
+    /// What the end of the process that has this end does, whoever else has its descriptor.
+    pub(crate) fn hang_up(&self) {
+        let _ = self.0.shutdown(Shutdown::Both);
     }
 
     /// The line that came as standard input, if one did.
@@ -105,7 +122,7 @@ impl Line {
     }
 
     /// Sends the mark, the paper and the standard input.
-    pub(super) fn hand_over(&self, paper: &Paper, input: Input) -> io::Result<()> {
+    pub(crate) fn hand_over(&self, paper: &Paper, input: Input) -> io::Result<()> {
         let input = match input {
             Input::Null => None,
             Input::Is(file) => Some(file),
@@ -121,7 +138,7 @@ impl Line {
     }
 
     /// Gives the word to begin.
-    pub(super) fn let_go(&self) -> io::Result<()> {
+    pub(crate) fn let_go(&self) -> io::Result<()> {
         match (&self.0).write_all(&[1]) {
             // It ended already; how, its sentinel tells.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -137,17 +154,17 @@ impl Line {
     /// Says the first sentence; who does not listen any more is gone.
     pub(crate) fn say(&mut self, text: &[u8]) {
         let _ = self.0.write_all(text);
-        let _ = self.0.shutdown(Shutdown::Both);
+        self.hang_up();
     }
 
     /// Waits for the first sentence.
-    pub(crate) fn listen(&mut self, speaker: &Sentinel, deadline: Deadline) -> io::Result<Greeting> {
+    pub(crate) fn listen(&self, speaker: &Sentinel, deadline: Deadline) -> io::Result<Greeting> {
         let mut ready = [false; 2];
         while !ready[0] {
-            if deadline.is_over() {
+            poll(&[self.0.as_fd(), speaker.as_fd()], deadline, &mut ready)?;
+            if !ready[0] && !ready[1] && deadline.is_over() {
                 return Ok(Greeting::Late);
             }
-            poll(&[self.0.as_fd(), speaker.as_fd()], deadline, &mut ready)?;
             if ready[1] && !ready[0] {
                 // Said before it ended, perhaps: asked once more, now that nothing can come any more.
                 poll(&[self.0.as_fd()], Deadline::Now, &mut ready[..1])?;

@@ -8,7 +8,7 @@ mod image;
 mod line;
 mod sentinel;
 
-pub(crate) use entry::{Constructor, call_me, die_with, enter, leave_session};
+pub(crate) use entry::{Constructor, arrive, call_me, die_with, enter, leave_session};
 pub(crate) use image::build_id;
 pub(crate) use line::{Line, Paper};
 pub use sentinel::Sentinel;
@@ -31,7 +31,7 @@ pub(crate) fn start(command: &mut Command, paper: &Paper, input: Input) -> io::R
     let (line, theirs) = Line::pair()?;
     // Before there is anybody to read it: whoever starts finds it, or was not started by this.
     line.hand_over(paper, input)?;
-    command.stdin(theirs).env(VARIABLE, "1");
+    command.stdin(theirs.into_input()).env(VARIABLE, "1");
     let child = command.spawn();
     // The command keeps its end of the line: it must not look as if the child still had it.
     command.stdin(std::process::Stdio::null());
