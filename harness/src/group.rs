@@ -5,7 +5,6 @@
 /// # Panics
 ///
 /// If the system refuses: it leads a session.
-#[cfg(unix)]
 pub fn lead_group() {
     // SAFETY: no pointers are passed.
     assert_eq!(unsafe { libc::setpgid(0, 0) }, 0, "the system refuses a group");
@@ -39,9 +38,7 @@ mod tests {
         let leader = Child::fork(|| {
             lead_group();
             page.u64s()[0].store(1, SeqCst);
-            loop {
-                std::thread::park();
-            }
+            std::thread::sleep(std::time::Duration::from_secs(60));
         });
         while page.u64s()[0].load(SeqCst) == 0 {
             std::thread::yield_now();
