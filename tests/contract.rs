@@ -561,6 +561,75 @@ const MANAGER: &[Claim] = &[
     ),
 ];
 
+/// SEMANTICS of Python's managers, and of the collections of std, line by line.
+const MANAGER_SEMANTICS: &[Claim] = &[
+    (
+        "dicts, lists, namespaces and arrays have the methods of theirs",
+        "manager/semantics",
+        &[
+            "a_dict_has_what_dicts_have",
+            "a_list_has_what_lists_have",
+            "namespaces_and_arrays_have_what_theirs_have",
+        ],
+    ),
+    (
+        "a change by a function is one step, whatever the value's bytes are",
+        "manager/semantics",
+        &["edits_of_a_list_by_many_lose_nothing", "values_are_updated_whatever_their_bytes_are"],
+    ),
+    (
+        "copies are copies, proxies inside are not, and keep their object on the way",
+        "manager/semantics",
+        &["what_is_got_is_a_copy_and_what_is_nested_is_not", "a_proxy_in_a_queue_keeps_its_object"],
+    ),
+    (
+        "an RLock is held by all guards of its thread, also when a condition has given it away meanwhile",
+        "manager/semantics",
+        &[
+            "an_rlock_is_held_by_all_guards_of_its_thread_also_behind_a_wait",
+            "an_rlock_is_free_while_its_thread_waits_however_often_it_was_taken",
+        ],
+    ),
+    (
+        "conditions wake exactly so many, in order, and end with a timeout",
+        "manager/semantics",
+        &[
+            "exactly_so_many_are_notified_in_their_order",
+            "a_wait_for_something_ends_when_it_is_so_or_with_its_timeout",
+            "an_event_that_is_cleared_at_once_has_been_set",
+        ],
+    ),
+    ("readers and writers", "manager/semantics", &["an_rwlock_excludes_writers_and_survives_them"]),
+    ("many permits at once", "manager/semantics", &["semaphores_give_many_at_once_or_none"]),
+    (
+        "a barrier's action, abort and reset",
+        "manager/semantics",
+        &[
+            "a_barriers_action_is_run_by_one_before_anybody_leaves",
+            "a_barrier_is_broken_by_its_action_by_abort_and_by_reset",
+        ],
+    ),
+    (
+        "dead readers, writers and leaders block nobody",
+        "manager/death",
+        &["readers_and_writers_and_leaders_that_are_killed_block_nobody"],
+    ),
+    (
+        "queues say how full they are, and lose nothing that cannot be written or read",
+        "manager/semantics",
+        &[
+            "a_queue_has_a_size_and_says_so",
+            "an_item_of_another_type_goes_back_to_its_place",
+            "what_cannot_be_sent_is_an_error_here_and_now",
+        ],
+    ),
+    (
+        "of a batch each call fails by itself; a transaction is of one manager",
+        "manager/semantics",
+        &["of_a_batch_each_call_fails_by_itself", "a_transaction_touches_no_other_managers_objects"],
+    ),
+];
+
 const CONTRACT: &[(&str, &[Claim])] = &[
     ("Lock", LOCK),
     ("RLock", RLOCK),
@@ -577,6 +646,7 @@ const CONTRACT: &[(&str, &[Claim])] = &[
     ("Process", PROCESS),
     ("Pool, Executor", POOL),
     ("Manager", MANAGER),
+    ("Manager, line by line", MANAGER_SEMANTICS),
 ];
 
 /// Whether the file has this test, and the test command runs it.

@@ -121,7 +121,7 @@ pub enum ManagerError {
     /// A barrier that does not work until it is reset.
     #[error("the barrier is broken ({reason}): reset it")]
     Broken {
-        /// What happened: died, left, timed-out, aborted or reset.
+        /// What happened: died, left, timed-out, aborted, failed (the action) or reset.
         reason: String,
     },
     /// The queue is closed, and drained.
@@ -138,6 +138,12 @@ pub enum ManagerError {
     Conflict {
         /// The last one.
         message: String,
+    },
+    /// A transaction over objects of another manager than its own.
+    #[error("this object is of another manager, at {address}: a transaction is of one server")]
+    Foreign {
+        /// Where the other one is, or was.
+        address: String,
     },
     /// A limit of the server.
     #[error("{message}")]

@@ -170,6 +170,15 @@ const METHODS: &[&str] = &[
     "ack",
     "give_back",
     "close",
+    "read",
+    "write",
+    "downgrade",
+    "arrive",
+    "proceed",
+    "fail",
+    "keys",
+    "values",
+    "drain",
 ];
 
 /// Calls of several clients, deaths and time: the store stays within its bounds, and everybody's end ends everything.

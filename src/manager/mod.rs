@@ -10,7 +10,7 @@
 //! | a row of values | [`List`], [`Array`] |
 //! | one value | [`Value`] |
 //! | work | [`Queue`], [`JoinableQueue`] |
-//! | a turn | [`Lock`], [`RLock`], [`Semaphore`], [`BoundedSemaphore`] |
+//! | a turn | [`Lock`], [`RLock`], [`RwLock`], [`Semaphore`], [`BoundedSemaphore`] |
 //! | a moment | [`Event`], [`Condition`], [`Barrier`] |
 //! | anything else | a type of your own: [`Managed`], [`ServerBuilder::register`] |
 //!
@@ -46,7 +46,8 @@ pub use error::{ManagerError, ManagerResult};
 pub use proxy::{
     Any, Argument, Array, ArrayCalls, Barrier, BarrierWaitResult, BoundedSemaphore, Condition, Dict,
     DictCalls, DictIter, Event, JoinableQueue, KeyOf, List, ListCalls, ListIter, Lock, LockGuard, Namespace,
-    Object, Permit, ProxyHandle, Queue, RLock, Semaphore, Task, Transaction, Value, ValueCalls,
+    NamespaceCalls, Object, Permit, ProxyHandle, Queue, RLock, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    Semaphore, Task, Transaction, Value, ValueCalls,
 };
 pub use server::{Limits, Server, ServerBuilder, ServerHandle};
 pub use start::ManagerProcess;

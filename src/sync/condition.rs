@@ -83,6 +83,11 @@ pub struct WaitTimeoutResult {
 }
 
 impl WaitTimeoutResult {
+    #[cfg(feature = "manager")]
+    pub(crate) fn new(timed_out: bool) -> Self {
+        WaitTimeoutResult { timed_out }
+    }
+
     /// Whether the timeout passed; else the waiter was notified (`wait_timeout`), or what it waited for is so (`wait_while_timeout`).
     pub fn timed_out(&self) -> bool {
         self.timed_out

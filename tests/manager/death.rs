@@ -52,6 +52,17 @@ fn be_a_victim() {
         "permit" => {
             holds.push(Box::new(Semaphore::open(&manager, "permits").unwrap().acquire_many(2).unwrap()))
         }
+        "write" => holds.push(Box::new(RwLock::open(&manager, "rwlock").unwrap().write().unwrap())),
+        "read" => holds.push(Box::new(RwLock::open(&manager, "rwlock").unwrap().read().unwrap())),
+        // Everybody waits for it to act.
+        "act" => {
+            let act = || {
+                println!("holding");
+                std::thread::park_timeout(Duration::from_secs(60));
+                Ok::<(), ()>(())
+            };
+            let _ = Barrier::open(&manager, "acting").unwrap().wait_with(act);
+        }
         "seat" => Barrier::open(&manager, "barrier").unwrap().join().unwrap(),
         "task" => holds.push(Box::new(JoinableQueue::<u32>::open(&manager, "tasks").unwrap().get().unwrap())),
         "proxy" => holds.push(Box::new(List::<u32>::anonymous(&manager).unwrap())),
@@ -127,6 +138,43 @@ fn what_a_killed_client_held_comes_back() {
         assert_eq!(manager.stats().unwrap().objects, 5);
         kill(child);
         eventually("its object is gone", || manager.stats().unwrap().objects == 4);
+    });
+}
+
+#[test]
+fn readers_and_writers_and_leaders_that_are_killed_block_nobody() {
+    over_both(|| {
+        let server = local();
+        let manager = server.client();
+        let lock = RwLock::create(&manager, "rwlock").unwrap();
+        let kill = |mut child: Child| {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        };
+        kill(victim(&server, "read"));
+        drop(lock.write().unwrap());
+        let child = victim(&server, "write");
+        assert!(matches!(lock.try_read(), Err(LockError::WouldBlock)));
+        kill(child);
+        let Err(LockError::OwnerDied(outcome)) = lock.read() else { panic!("nobody was told") };
+        assert_eq!(outcome.cause(), procshare::Cause::Died);
+        drop(outcome);
+        let Err(LockError::OwnerDied(outcome)) = lock.write() else { panic!("nobody was told") };
+        outcome.into_guard().make_consistent().unwrap();
+        drop(lock.read().unwrap());
+
+        let barrier = Barrier::create(&manager, "acting", 2).unwrap();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| barrier.wait());
+            eventually("it waits", || barrier.n_waiting().unwrap() == 1);
+            let child = victim(&server, "act");
+            assert_eq!(barrier.n_waiting().unwrap(), 1, "nobody leaves before the leader has acted");
+            kill(child);
+            assert!(
+                matches!(waiter.join().unwrap(), Err(ManagerError::Broken { reason }) if reason == "died")
+            );
+        });
+        barrier.reset().unwrap();
     });
 }
 

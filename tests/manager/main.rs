@@ -9,6 +9,7 @@ mod python;
 mod raw;
 mod remote;
 mod rings;
+mod semantics;
 mod start;
 mod storm;
 mod support;

@@ -127,7 +127,7 @@ fn lists_values_arrays_and_namespaces() {
         let manager = server.client();
         let list = List::<String>::create(&manager, "list").unwrap();
         list.extend(&["b".into(), "a".into(), "c".into()]).unwrap();
-        list.sort(&true).unwrap();
+        list.sort(true).unwrap();
         assert_eq!(list.slice(0..2).unwrap(), ["c", "b"]);
         assert_eq!(
             (list.pop_front().unwrap(), list.index_of(&"a".into()).unwrap()),
@@ -293,8 +293,8 @@ fn conditions_barriers_and_semaphores() {
         });
         assert!(matches!(condition.notify_one(), Err(ManagerError::NotHeld { .. })));
         let guard = lock.lock().unwrap();
-        let (guard, notified) = condition.wait_timeout(guard, Duration::from_millis(10)).unwrap();
-        assert!(!notified);
+        let (guard, result) = condition.wait_timeout(guard, Duration::from_millis(10)).unwrap();
+        assert!(result.timed_out());
         guard.unlock().unwrap();
         let permits = [semaphore.acquire().unwrap(), semaphore.try_acquire().unwrap()];
         assert!(matches!(semaphore.try_acquire(), Err(ManagerError::WouldBlock)));

@@ -261,11 +261,24 @@ pub(crate) fn batch<R>(calls: Vec<Call<R>>) -> ManagerResult<Vec<ManagerResult<R
             let link = first.target.link();
             let same = rest.iter().take_while(|call| Arc::ptr_eq(call.target.link(), link)).count();
             let (together, others) = rest.split_at(same);
-            under_way.push(Sent::new(link, together.iter().map(Call::request))?);
+            match Sent::new(link, together.iter().map(Call::request)) {
+                Ok(sent) => under_way.push(Ok(sent)),
+                // None of them was sent: one by one each gets what is its own, and what was sent before keeps its results.
+                Err(_) => under_way
+                    .extend(together.iter().map(|call| Sent::new(link, std::iter::once(call.request())))),
+            }
             rest = others;
         }
         let mut asked = window.iter();
-        for mut sent in under_way {
+        for sent in under_way {
+            let mut sent = match sent {
+                Ok(sent) => sent,
+                Err(error) => {
+                    asked.next();
+                    results.push(Err(error));
+                    continue;
+                }
+            };
             while sent.wait(|received| come.push(received)) {
                 let answered = come.drain(..).zip(asked.by_ref());
                 results.extend(

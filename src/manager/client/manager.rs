@@ -110,7 +110,8 @@ impl Manager {
     ///
     /// # Errors
     ///
-    /// [`ManagerError::Disconnected`](crate::manager::ManagerError::Disconnected) if the calls could not be sent.
+    /// None of the batch: each call has its own, also if it could not be sent
+    /// ([`Disconnected`](crate::manager::ManagerError::Disconnected) says whether it may have been done).
     ///
     /// ```no_run
     /// # fn main() -> procshare::Result<()> {
@@ -190,6 +191,11 @@ impl Manager {
     /// [`ManagerError::NotFound`](crate::manager::ManagerError::NotFound).
     pub fn open(&self, name: &str) -> ManagerResult<Object> {
         self.object(self.call("open").arg(&()).arg(name))
+    }
+
+    /// The manager of a connection.
+    pub(crate) fn through(link: &Arc<Link>) -> Self {
+        Manager { link: link.clone() }
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {

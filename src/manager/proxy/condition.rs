@@ -1,13 +1,13 @@
 //! Condition.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::lock::{Lock, LockGuard, RLock};
 use super::object::Object;
 use super::timeout::Wait;
 use crate::manager::Manager;
-use crate::manager::error::{ManagerError, ManagerResult};
-use crate::sync::LockError;
+use crate::manager::error::ManagerResult;
+use crate::sync::{LockError, WaitTimeoutResult};
 use crate::sys::thread_token;
 
 /// Waiting for something to change, over a lock; first come, first woken.
@@ -56,16 +56,17 @@ impl Condition {
 
     /// Gives the lock away, waits to be notified, and takes the lock again as often as it was held.
     ///
-    /// The guard is a new one, with a new fence.
+    /// The holding is a new one, with a new fence: this guard and all others that the thread has of it go on with that.
     ///
     /// # Errors
     ///
-    /// As [`RLock::lock`]; [`ManagerError::NotHeld`] inside [`LockError::Failed`] if the guard is of another lock or thread.
+    /// As [`RLock::lock`]; [`ManagerError::NotHeld`](crate::manager::ManagerError::NotHeld) inside [`LockError::Failed`] if the guard
+    /// is of another lock or thread. The guard is dropped then.
     pub fn wait(&self, guard: LockGuard) -> Result<LockGuard, LockError<LockGuard>> {
         self.wait_for(guard, Wait::Never).map(|(guard, _)| guard)
     }
 
-    /// The same for so long; whether it was notified. Taking the lock again may take longer.
+    /// The same for so long; whether the time passed without a notification. Taking the lock again may take longer.
     ///
     /// # Errors
     ///
@@ -74,11 +75,11 @@ impl Condition {
         &self,
         guard: LockGuard,
         timeout: Duration,
-    ) -> Result<(LockGuard, bool), LockError<LockGuard>> {
+    ) -> Result<(LockGuard, WaitTimeoutResult), LockError<LockGuard>> {
         self.wait_for(guard, Wait::For(timeout))
     }
 
-    /// Waits as long as `unchanged` says so; it is asked with the lock held.
+    /// Waits as long as `unchanged`, called with the lock held, says so; it is called once before any wait.
     ///
     /// # Errors
     ///
@@ -94,20 +95,50 @@ impl Condition {
         Ok(guard)
     }
 
-    fn wait_for(&self, guard: LockGuard, wait: Wait) -> Result<(LockGuard, bool), LockError<LockGuard>> {
-        let draft = self.object.target().call("wait").arg(&thread_token()).arg(&wait.milliseconds());
-        match draft.run::<(bool, u64, Option<String>)>() {
-            Ok((notified, fence, mishap)) => {
-                let lock = guard.defuse();
-                LockGuard::new(lock, fence, mishap).map(|guard| (guard, notified))
+    /// Waits as long as `unchanged`, called with the lock held, says so, or at most `timeout`; it is called once before any wait and
+    /// once after the timeout. Whether it still said so then.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_while_timeout(
+        &self,
+        mut guard: LockGuard,
+        timeout: Duration,
+        mut unchanged: impl FnMut() -> bool,
+    ) -> Result<(LockGuard, WaitTimeoutResult), LockError<LockGuard>> {
+        let began = Instant::now();
+        loop {
+            if !unchanged() {
+                return Ok((guard, WaitTimeoutResult::new(false)));
             }
-            // Not held here: the guard is dropped, and releases whatever it is of.
-            Err(error @ ManagerError::NotHeld { .. }) => {
-                tracing::debug!(lock = ?guard.of(), "a condition was used without its lock");
-                Err(error.into())
+            let left = timeout.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return Ok((guard, WaitTimeoutResult::new(true)));
             }
-            Err(error) => Err(error.into()),
+            (guard, _) = self.wait_timeout(guard, left)?;
         }
+    }
+
+    fn wait_for(
+        &self,
+        guard: LockGuard,
+        wait: Wait,
+    ) -> Result<(LockGuard, WaitTimeoutResult), LockError<LockGuard>> {
+        let draft = self.object.target().call("wait").arg(&thread_token()).arg(&wait.milliseconds());
+        let draft = draft.arg(&guard.fence());
+        let (notified, fence, mishap) = draft.run::<(bool, u64, Option<String>)>()?;
+        let guard = guard.renewed(fence, mishap.as_deref())?;
+        Ok((guard, WaitTimeoutResult::new(!notified)))
+    }
+
+    /// How many wait; outdated as soon as it is told.
+    ///
+    /// # Errors
+    ///
+    /// [`Disconnected`](crate::manager::ManagerError::Disconnected).
+    pub fn n_waiting(&self) -> ManagerResult<u64> {
+        self.object.target().call("waiting").run()
     }
 
     /// Wakes the one that has waited longest; whether there was one. Only with the lock held.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::object::Object;
+use super::seen::update_pair;
 use crate::manager::client::call::{maybe, nothing, plain, swapped};
 use crate::manager::error::ManagerResult;
 
@@ -77,8 +78,14 @@ methods!(Dict, DictCalls, <K, V>, {
     pop_last() -> Option<(K, V)> = "pop_last", maybe;
     /// Adds to the number under a key, which counts as 0 if it is missing; the sum.
     add<Q: KeyOf<K>>(key: &Q, number: &V) -> V = "add", plain;
+    /// The value under a key, which becomes `value` if there is none: of many who do it at once all get the same one.
+    get_or_insert<Q: KeyOf<K>>(key: &Q, value: &V) -> V = "get_or_insert", inserted;
     /// All pairs, as they are at one moment; for large dicts see [`iter`](Dict::iter).
     snapshot() -> Vec<(K, V)> = "snapshot", plain;
+    /// All keys, as they are at one moment.
+    keys() -> Vec<K> = "keys", plain;
+    /// All values, as they are at one moment.
+    values() -> Vec<V> = "values", plain;
 });
 
 impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V> {
@@ -91,17 +98,8 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
         Ok(self.len()? == 0)
     }
 
-    /// The value under a key, which becomes `value` if there is none: of many who do it at once all get the same one.
-    ///
-    /// # Errors
-    ///
-    /// As [`insert`](Self::insert).
-    pub fn get_or_insert<Q: KeyOf<K> + ?Sized>(&self, key: &Q, value: &V) -> ManagerResult<V> {
-        let draft = self.object.target().call("get_or_insert").arg(key).arg(value);
-        Ok(draft.run::<(bool, V)>()?.1)
-    }
-
-    /// Puts `new` (or removes the key, for `None`) if what is there equals `expected`; else what is there instead is the inner error.
+    /// Puts `new` (or removes the key, for `None`) if what is there equals `expected` (nothing, for `None`); else what is there instead
+    /// is the inner error.
     ///
     /// # Errors
     ///
@@ -125,40 +123,20 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
     pub fn update<Q: KeyOf<K> + ?Sized>(
         &self,
         key: &Q,
-        mut change: impl FnMut(Option<&V>) -> Option<V>,
+        change: impl FnMut(Option<&V>) -> Option<V>,
     ) -> ManagerResult<Option<V>> {
-        let mut there = self.get(key)?;
-        loop {
-            let new = change(there.as_ref());
-            match self.compare_and_swap(key, there.as_ref(), new.as_ref())? {
-                Ok(()) => return Ok(new),
-                Err(found) => there = found,
-            }
-        }
+        update_pair(&self.object, key, change)
     }
 
     /// All pairs, fetched in pages. Pairs that are there all the time come exactly once; of what comes or goes meanwhile some may.
     pub fn iter(&self) -> DictIter<K, V> {
         DictIter { dict: self.clone(), page: Vec::new().into_iter(), next: Some(0) }
     }
+}
 
-    /// All keys, as they are at one moment.
-    ///
-    /// # Errors
-    ///
-    /// As [`snapshot`](Self::snapshot).
-    pub fn keys(&self) -> ManagerResult<Vec<K>> {
-        Ok(self.snapshot()?.into_iter().map(|(key, _)| key).collect())
-    }
-
-    /// All values, as they are at one moment.
-    ///
-    /// # Errors
-    ///
-    /// As [`snapshot`](Self::snapshot).
-    pub fn values(&self) -> ManagerResult<Vec<V>> {
-        Ok(self.snapshot()?.into_iter().map(|(_, value)| value).collect())
-    }
+/// The value that is there, of whether it was put there and the value.
+fn inserted<V: DeserializeOwned>(bytes: &[u8]) -> Result<V, rmp_serde::decode::Error> {
+    plain::<(bool, V)>(bytes).map(|(_, value)| value)
 }
 
 /// The pairs of a [`Dict`], fetched in pages; after an error it ends.

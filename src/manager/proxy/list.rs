@@ -7,8 +7,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::object::Object;
-use crate::manager::client::call::{maybe, nothing, plain};
-use crate::manager::error::ManagerResult;
+use super::seen::update_item;
+use crate::manager::Manager;
+use crate::manager::client::call::{Call, maybe, nothing, plain};
+use crate::manager::error::{ManagerError, ManagerResult};
 
 /// A list on a manager, of whatever serde can carry; every method is one atomic step on the server.
 ///
@@ -24,7 +26,7 @@ use crate::manager::error::ManagerResult;
 /// let manager = Manager::connect(&address)?;
 /// let names = List::<String>::anonymous(&manager)?;
 /// names.extend(&["Bob".into(), "Ada".into()])?;
-/// names.sort(&false)?;
+/// names.sort(false)?;
 /// assert_eq!(names.snapshot()?, ["Ada", "Bob"]);
 /// # handle.shutdown();
 /// # running.join().unwrap()?;
@@ -76,11 +78,15 @@ methods!(List, ListCalls, <T>, {
     /// Exchanges two elements.
     swap(a: u64, b: u64) -> () = "swap", nothing;
     /// Sorts by value: nil, bools, numbers, texts, bytes, lists, maps; the greatest first if `descending`.
-    sort(descending: &bool) -> () = "sort", nothing;
+    sort(descending: bool) -> () = "sort", nothing;
     /// Turns the order round.
     reverse() -> () = "reverse", nothing;
     /// The index of the first element that equals `item`.
     index_of(item: &T) -> Option<u64> = "index_of", plain;
+    /// All elements, as they are at one moment; for long lists see [`iter`](List::iter).
+    snapshot() -> Vec<T> = "slice", plain;
+    /// The last element, if there is one.
+    last() -> Option<T> = "last", maybe;
     /// How many elements equal `item`.
     count(item: &T) -> u64 = "count", plain;
     /// Adds to the number at an index; the sum.
@@ -112,7 +118,7 @@ impl<T: Serialize + DeserializeOwned> List<T> {
     ///
     /// [`OutOfRange`](crate::manager::ManagerError::OutOfRange).
     pub fn slice(&self, range: Range<u64>) -> ManagerResult<Vec<T>> {
-        self.object.target().call("slice").arg(&range.start).arg(&range.end).run()
+        self.calls().slice(range)?.run()
     }
 
     /// Puts elements in the place of a range, which may have another length.
@@ -121,16 +127,16 @@ impl<T: Serialize + DeserializeOwned> List<T> {
     ///
     /// [`OutOfRange`](crate::manager::ManagerError::OutOfRange).
     pub fn set_slice(&self, range: Range<u64>, items: &[T]) -> ManagerResult<()> {
-        self.object.target().call("set_slice").arg(&range.start).arg(&range.end).arg(items).done()
+        self.calls().set_slice(range, items)?.run()
     }
 
-    /// All elements, as they are at one moment; for long lists see [`iter`](Self::iter).
+    /// Takes the elements of a range out.
     ///
     /// # Errors
     ///
-    /// [`Limit`](crate::manager::ManagerError::Limit) if they do not fit in a frame.
-    pub fn snapshot(&self) -> ManagerResult<Vec<T>> {
-        self.object.target().call("slice").arg(&0).arg(&()).run()
+    /// [`OutOfRange`](crate::manager::ManagerError::OutOfRange).
+    pub fn drain(&self, range: Range<u64>) -> ManagerResult<Vec<T>> {
+        self.calls().drain(range)?.run()
     }
 
     /// Puts `new` in the place of an element if that equals `expected`; else what is there instead is the inner error.
@@ -142,10 +148,90 @@ impl<T: Serialize + DeserializeOwned> List<T> {
         compare_and_swap(&self.object, index, expected, new)
     }
 
+    /// Changes the element at an index by a function of it, in one step: the function runs again if somebody else was faster.
+    /// The new element.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfRange`](crate::manager::ManagerError::OutOfRange).
+    pub fn update(&self, index: u64, change: impl FnMut(&T) -> T) -> ManagerResult<T> {
+        updated(&self.object, index, change)
+    }
+
+    /// Changes the whole list by a function, in one step: the function runs again if somebody else was faster, at most 1,000 times.
+    ///
+    /// For what has no method of its own, such as sorting by a key. All elements travel both ways.
+    ///
+    /// # Errors
+    ///
+    /// [`Limit`](crate::manager::ManagerError::Limit) if they do not fit in a frame,
+    /// [`Conflict`](crate::manager::ManagerError::Conflict).
+    ///
+    /// ```
+    /// use procshare::manager::{List, Manager};
+    ///
+    /// let manager = Manager::start()?;
+    /// let names = List::<String>::anonymous(&manager)?;
+    /// names.extend(&["Charles".into(), "Ada".into()])?;
+    /// names.edit(|names| names.sort_by_key(String::len))?;
+    /// assert_eq!(names.snapshot()?, ["Ada", "Charles"]);
+    /// # Ok::<(), procshare::Error>(())
+    /// ```
+    pub fn edit<R>(&self, mut change: impl FnMut(&mut Vec<T>) -> R) -> ManagerResult<R> {
+        let manager = Manager::through(&self.object.reference().link);
+        manager.transaction(|plan| {
+            let mut items = plan.read(self.calls().snapshot()?)?;
+            let len = items.len() as u64;
+            let result = change(&mut items);
+            plan.write(self.calls().set_slice(0..len, &items)?)?;
+            Ok(result)
+        })
+    }
+
     /// All elements by their index, fetched in pages. While others insert or remove, elements may be missed or come twice.
     pub fn iter(&self) -> ListIter<T> {
-        ListIter { list: self.clone(), page: Vec::new().into_iter(), next: Some(0) }
+        ListIter::new(&self.object)
     }
+}
+
+impl<T: Serialize + DeserializeOwned> ListCalls<'_, T> {
+    /// The elements of a range, as they are at one moment.
+    ///
+    /// # Errors
+    ///
+    /// None that depends on the object.
+    pub fn slice(&self, range: Range<u64>) -> ManagerResult<Call<Vec<T>>> {
+        self.proxy.object.target().call("slice").arg(&range.start).arg(&range.end).reads(plain)
+    }
+
+    /// Puts elements in the place of a range, which may have another length.
+    ///
+    /// # Errors
+    ///
+    /// If an element cannot be written.
+    pub fn set_slice(&self, range: Range<u64>, items: &[T]) -> ManagerResult<Call<()>> {
+        let draft = self.proxy.object.target().call("set_slice").arg(&range.start).arg(&range.end);
+        draft.arg(items).reads(nothing)
+    }
+
+    /// Takes the elements of a range out.
+    ///
+    /// # Errors
+    ///
+    /// None that depends on the object.
+    pub fn drain(&self, range: Range<u64>) -> ManagerResult<Call<Vec<T>>> {
+        self.proxy.object.target().call("drain").arg(&range.start).arg(&range.end).reads(plain)
+    }
+}
+
+/// The new element at an index that `change` made of the one there.
+pub(super) fn updated<T: Serialize + DeserializeOwned>(
+    object: &Object,
+    index: u64,
+    change: impl FnMut(&T) -> T,
+) -> ManagerResult<T> {
+    let missing = || ManagerError::OutOfRange { message: format!("there is no element at index {index}") };
+    update_item(object, index, change)?.ok_or_else(missing)
 }
 
 pub(super) fn compare_and_swap<T: Serialize + DeserializeOwned>(
@@ -159,9 +245,9 @@ pub(super) fn compare_and_swap<T: Serialize + DeserializeOwned>(
     Ok(if done { Ok(()) } else { Err(there) })
 }
 
-/// The elements of a [`List`], fetched in pages; after an error it ends.
+/// The elements of a [`List`] or [`Array`](super::Array), fetched in pages; after an error it ends.
 pub struct ListIter<T> {
-    list: List<T>,
+    object: Object,
     page: std::vec::IntoIter<T>,
     next: Option<u64>,
 }
@@ -169,7 +255,13 @@ pub struct ListIter<T> {
 /// Elements in one page, at most.
 const PAGE: u64 = 1000;
 
-impl<T: Serialize + DeserializeOwned> Iterator for ListIter<T> {
+impl<T> ListIter<T> {
+    pub(super) fn new(object: &Object) -> Self {
+        ListIter { object: object.clone(), page: Vec::new().into_iter(), next: Some(0) }
+    }
+}
+
+impl<T: DeserializeOwned> Iterator for ListIter<T> {
     type Item = ManagerResult<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -178,7 +270,7 @@ impl<T: Serialize + DeserializeOwned> Iterator for ListIter<T> {
                 return Some(Ok(item));
             }
             let start = self.next.take()?;
-            match self.list.object.target().call("page").arg(&start).arg(&PAGE).run::<Vec<T>>() {
+            match self.object.target().call("page").arg(&start).arg(&PAGE).run::<Vec<T>>() {
                 Ok(page) => {
                     self.next = (!page.is_empty()).then_some(start + page.len() as u64);
                     self.page = page.into_iter();

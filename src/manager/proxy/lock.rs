@@ -1,13 +1,16 @@
 //! Lock and RLock.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::holding::{Holding, told};
 use super::object::Object;
 use super::timeout::Wait;
-use crate::cause::Cause;
 use crate::manager::error::{ManagerError, ManagerResult};
-use crate::sync::{LockError, OwnerDied};
+use crate::sync::LockError;
 use crate::sys::thread_token;
 
 /// Mutual exclusion between the clients of a manager, and their threads.
@@ -91,39 +94,54 @@ locks!(RLock, "rlock");
 fn acquire(object: &Object, wait: Wait) -> Result<LockGuard, LockError<LockGuard>> {
     let draft = object.target().call("acquire").arg(&thread_token()).arg(&wait.milliseconds());
     let (fence, mishap): (u64, Option<String>) = draft.run().map_err(crate::Error::from)?;
-    LockGuard::new(object.clone(), fence, mishap)
+    told(LockGuard { holding: Holding::new(object.clone(), shared(object, fence)) }, mishap.as_deref())
+}
+
+/// A holding of this thread: its number, the object, and the connection's address as long as the holding lives.
+type Held = (Weak<AtomicU64>, u64, usize);
+
+thread_local! {
+    static HELD: RefCell<Vec<Held>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The number of a holding, shared with this thread's other guards of it: when a condition has given the lock away and taken it again,
+/// all of them have the new one.
+fn shared(object: &Object, fence: u64) -> Arc<AtomicU64> {
+    let place = (object.number(), Arc::as_ptr(&object.reference().link) as usize);
+    let new = Arc::new(AtomicU64::new(fence));
+    let known = HELD.try_with(|held| {
+        let mut held = held.borrow_mut();
+        held.retain(|(number, ..)| number.strong_count() > 0);
+        let same = held.iter().filter(|held| (held.1, held.2) == place);
+        // Relaxed: a number and nothing behind it.
+        let is_it = |number: &Arc<AtomicU64>| number.load(Ordering::Relaxed) == fence;
+        if let Some(found) = same.filter_map(|(number, ..)| number.upgrade()).find(is_it) {
+            return found;
+        }
+        held.push((Arc::downgrade(&new), place.0, place.1));
+        new.clone()
+    });
+    // A thread that is ending has no list any more.
+    known.unwrap_or(new)
 }
 
 /// A lock that is held; dropping it releases it, and a panic meanwhile marks what it protects as inconsistent.
 #[must_use = "dropping it releases the lock"]
 pub struct LockGuard {
-    object: Object,
-    fence: u64,
+    holding: Holding,
 }
 
 impl LockGuard {
-    pub(super) fn new(object: Object, fence: u64, mishap: Option<String>) -> Result<Self, LockError<Self>> {
-        let guard = LockGuard { object, fence };
-        match mishap.as_deref() {
-            None => Ok(guard),
-            Some("panicked") => Err(LockError::OwnerDied(OwnerDied::new(guard, Cause::Panicked))),
-            Some("lost") => Err(LockError::OwnerDied(OwnerDied::new(guard, Cause::Lost))),
-            Some(_) => Err(LockError::OwnerDied(OwnerDied::new(guard, Cause::Died))),
-        }
-    }
-
     /// The number of this holding: greater than those of all holdings before, of any lock of this server run.
     ///
     /// Give it to whatever the lock protects; what refuses smaller numbers than it has seen cannot be touched by a late holder.
     pub fn fence(&self) -> u64 {
-        self.fence
+        self.holding.fence()
     }
 
     /// Whether the connection is gone, and with it the holding. Asks the server.
     pub fn is_lost(&self) -> bool {
-        let link = &self.object.reference().link;
-        link.is_lost()
-            || crate::manager::client::call::Target::Manager(link.clone()).call("ping").done().is_err()
+        self.holding.is_lost()
     }
 
     /// Says that what the lock protects is in order again.
@@ -132,7 +150,7 @@ impl LockGuard {
     ///
     /// [`ManagerError::NotHeld`] if the holding has ended, [`ManagerError::Disconnected`].
     pub fn make_consistent(&self) -> ManagerResult<()> {
-        self.object.target().call("make_consistent").arg(&self.fence).done()
+        self.holding.make_consistent()
     }
 
     /// Releases the lock, and says whether it was held all the time.
@@ -140,46 +158,38 @@ impl LockGuard {
     /// # Errors
     ///
     /// [`ManagerError::NotHeld`] if the holding has ended, [`ManagerError::Disconnected`].
-    pub fn unlock(self) -> ManagerResult<()> {
-        let done = self.object.target().call("release").arg(&self.fence).arg(&false).done();
-        self.defuse();
-        done
+    pub fn unlock(mut self) -> ManagerResult<()> {
+        self.holding.release()
     }
 
     /// Hands the holding over: nobody's death ends it, exactly one `release()` of anyone does.
     ///
+    /// Of an [`RLock`] that the thread holds more than once, all of it: the other guards are worth nothing from then on.
+    ///
     /// # Errors
     ///
     /// [`ManagerError::NotHeld`] if the holding has ended, [`ManagerError::Disconnected`].
-    pub fn forget(self) -> ManagerResult<()> {
-        let done = self.object.target().call("forget").arg(&self.fence).done();
-        self.defuse();
-        done
+    pub fn forget(mut self) -> ManagerResult<()> {
+        let fence = self.holding.end();
+        self.holding.object().target().call("forget").arg(&fence).done()
     }
 
-    pub(super) fn of(&self) -> &Object {
-        &self.object
-    }
-
-    /// Ends the guard without a release: the server knows of its end already.
-    pub(super) fn defuse(mut self) -> Object {
-        self.fence = 0;
-        self.object.clone()
+    /// A condition has given the lock away and taken it again: the guard, and all others of the thread's holding, go on.
+    pub(super) fn renewed(self, fence: u64, mishap: Option<&str>) -> Result<Self, LockError<Self>> {
+        self.holding.renew(fence);
+        told(self, mishap)
     }
 }
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        if self.fence != 0 {
-            let panicked = std::thread::panicking();
-            self.object.target().call("release").arg(&self.fence).arg(&panicked).tell();
-        }
+        self.holding.drop_lock();
     }
 }
 
 impl fmt::Debug for LockGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LockGuard").field("fence", &self.fence).finish_non_exhaustive()
+        f.debug_struct("LockGuard").field("fence", &self.fence()).finish_non_exhaustive()
     }
 }
 

@@ -80,6 +80,12 @@ impl Object {
         Ok(ProxyHandle { address: link.address.to_string(), server: link.server, ticket })
     }
 
+    /// Whether the connection is gone, and with it all that is held through it. Asks the server.
+    pub(super) fn is_cut_off(&self) -> bool {
+        let link = &self.reference.link;
+        link.is_lost() || Target::Manager(link.clone()).call("ping").done().is_err()
+    }
+
     pub(crate) fn target(&self) -> Target {
         Target::Object(self.reference.clone())
     }

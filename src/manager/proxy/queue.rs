@@ -5,11 +5,13 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 
 use super::object::Object;
 use super::timeout::Wait;
+use crate::manager::client::call::Call;
 use crate::manager::error::{ManagerError, ManagerResult};
+use crate::manager::wire::read::{Malformed, Reader};
 use crate::queue::{GetError, PutError};
 
 /// Items from many producers to many consumers, through a manager; first in, first out.
@@ -60,6 +62,24 @@ macro_rules! queues {
             pub fn is_full(&self) -> ManagerResult<bool> {
                 let (items, _, _, most, _) = status(&self.object)?;
                 Ok(most.is_some_and(|most| items >= most))
+            }
+
+            /// As many items as fit, given out ones not counted; `None` if there is no end.
+            ///
+            /// # Errors
+            ///
+            /// [`ManagerError::Disconnected`].
+            pub fn room(&self) -> ManagerResult<Option<u64>> {
+                Ok(status(&self.object)?.3)
+            }
+
+            /// Whether it is closed; what is there can still be taken.
+            ///
+            /// # Errors
+            ///
+            /// [`ManagerError::Disconnected`].
+            pub fn is_closed(&self) -> ManagerResult<bool> {
+                Ok(status(&self.object)?.4)
             }
 
             /// Lets nobody put any more; what is there can be taken.
@@ -123,14 +143,40 @@ fn put<T: Serialize>(object: &Object, item: T, wait: Wait) -> Result<(), PutErro
     }
 }
 
-/// An item that was given out, with the number by which it is acknowledged.
+/// An item that was given out: the number by which it is acknowledged, and what it is.
+struct Given<T> {
+    tag: u64,
+    item: Result<T, String>,
+}
+
+impl<T: DeserializeOwned> Given<T> {
+    fn read(bytes: &[u8]) -> Result<Self, rmp_serde::decode::Error> {
+        let bad = |malformed: Malformed| rmp_serde::decode::Error::custom(malformed);
+        let mut reader = Reader::new(bytes);
+        reader.array().map_err(bad)?;
+        let tag = reader.uint().map_err(bad)?;
+        let item = rmp_serde::from_slice(reader.rest()).map_err(|error| error.to_string());
+        Ok(Given { tag, item })
+    }
+}
+
+/// An item that was given out, with its number. What is no `T` goes back to its place, for whoever knows what it is.
 fn get<T: DeserializeOwned>(object: &Object, wait: Wait) -> Result<(u64, T), GetError> {
-    object.target().call("get").arg(&wait.milliseconds()).run().map_err(|error| match error {
+    let draft = object.target().call("get").arg(&wait.milliseconds());
+    let given = draft.reads(Given::<T>::read).and_then(Call::run).map_err(|error| match error {
         ManagerError::WouldBlock => GetError::Empty,
         ManagerError::TimedOut => GetError::TimedOut,
         ManagerError::Closed => GetError::Closed,
         error => GetError::Failed(error.into()),
-    })
+    })?;
+    match given.item {
+        Ok(item) => Ok((given.tag, item)),
+        Err(reason) => {
+            object.target().call("give_back").arg(&given.tag).tell();
+            let error = ManagerError::Decode { what: std::any::type_name::<T>(), reason };
+            Err(GetError::Failed(error.into()))
+        }
+    }
 }
 
 fn taken<T: DeserializeOwned>(object: &Object, wait: Wait) -> Result<T, GetError> {
@@ -252,6 +298,11 @@ impl<T> Task<T> {
     pub fn done(mut self) -> ManagerResult<()> {
         let tag = std::mem::take(&mut self.tag);
         self.object.target().call("ack").arg(&tag).done()
+    }
+
+    /// Whether the connection is gone: then the task goes to another worker. Asks the server.
+    pub fn is_lost(&self) -> bool {
+        self.object.is_cut_off()
     }
 
     /// Gives the task back, to its place.

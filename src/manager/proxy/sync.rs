@@ -1,8 +1,9 @@
-//! Semaphores, Event and Barrier.
+//! Semaphores and Event.
 
 use std::fmt;
 use std::time::Duration;
 
+use super::holding::Holding;
 use super::object::Object;
 use super::timeout::Wait;
 use crate::manager::error::ManagerResult;
@@ -62,6 +63,24 @@ macro_rules! semaphores {
                 acquire(&self.object, count, Wait::Never)
             }
 
+            /// Takes many permits at once if there are so many.
+            ///
+            /// # Errors
+            ///
+            /// As [`acquire_many`](Self::acquire_many), and [`WouldBlock`](crate::manager::ManagerError::WouldBlock).
+            pub fn try_acquire_many(&self, count: u64) -> ManagerResult<Permit> {
+                acquire(&self.object, count, Wait::Now)
+            }
+
+            /// Takes many permits at once, waiting for so long.
+            ///
+            /// # Errors
+            ///
+            /// As [`acquire_many`](Self::acquire_many), and [`TimedOut`](crate::manager::ManagerError::TimedOut).
+            pub fn acquire_many_timeout(&self, count: u64, timeout: Duration) -> ManagerResult<Permit> {
+                acquire(&self.object, count, Wait::For(timeout))
+            }
+
             /// Adds permits that nobody owns: those of a forgotten [`Permit`], or new ones.
             ///
             /// # Errors
@@ -90,20 +109,35 @@ semaphores!(BoundedSemaphore, "bounded_semaphore");
 
 fn acquire(object: &Object, count: u64, wait: Wait) -> ManagerResult<Permit> {
     let fence = object.target().call("acquire").arg(&count).arg(&wait.milliseconds()).run()?;
-    Ok(Permit { object: object.clone(), fence })
+    Ok(Permit { holding: Holding::alone(object.clone(), fence) })
 }
 
 /// Permits that are owned; dropping it gives them back.
 #[must_use = "dropping it gives the permits back"]
 pub struct Permit {
-    object: Object,
-    fence: u64,
+    holding: Holding,
 }
 
 impl Permit {
     /// The number of this holding: greater than those of all holdings before, of any object of this server run.
     pub fn fence(&self) -> u64 {
-        self.fence
+        self.holding.fence()
+    }
+
+    /// Whether the connection is gone, and the permits with it. Asks the server.
+    pub fn is_lost(&self) -> bool {
+        self.holding.is_lost()
+    }
+
+    /// Gives the permits back, and says whether they were owned all the time.
+    ///
+    /// # Errors
+    ///
+    /// [`NotHeld`](crate::manager::ManagerError::NotHeld) if they have gone back already,
+    /// [`Disconnected`](crate::manager::ManagerError::Disconnected).
+    pub fn release(mut self) -> ManagerResult<()> {
+        let fence = self.holding.end();
+        self.holding.object().target().call("release").arg(&fence).done()
     }
 
     /// Makes the permits belong to nobody: no death gives them back, only `release`.
@@ -112,22 +146,22 @@ impl Permit {
     ///
     /// [`NotHeld`](crate::manager::ManagerError::NotHeld) if they have gone back already.
     pub fn forget(mut self) -> ManagerResult<()> {
-        let fence = std::mem::take(&mut self.fence);
-        self.object.target().call("forget").arg(&fence).done()
+        let fence = self.holding.end();
+        self.holding.object().target().call("forget").arg(&fence).done()
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.fence != 0 {
-            self.object.target().call("release").arg(&self.fence).tell();
+        if let Some(fence) = self.holding.end() {
+            self.holding.object().target().call("release").arg(&fence).tell();
         }
     }
 }
 
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("fence", &self.fence).finish_non_exhaustive()
+        f.debug_struct("Permit").field("fence", &self.fence()).finish_non_exhaustive()
     }
 }
 
@@ -188,127 +222,3 @@ impl Event {
 }
 
 proxy!(Event, "event", ());
-
-/// A place where so many clients of a manager wait for each other.
-///
-/// Whoever has waited here, or [joined](Self::join), has a seat: its death breaks the barrier for all, until somebody resets it.
-pub struct Barrier {
-    pub(super) object: Object,
-}
-
-/// What a [`Barrier`]'s `wait` returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BarrierWaitResult {
-    index: u64,
-    leader: bool,
-}
-
-impl BarrierWaitResult {
-    /// By the order of arrival, from 0.
-    pub fn index(&self) -> u64 {
-        self.index
-    }
-
-    /// True for exactly one of the round: the last to arrive.
-    pub fn is_leader(&self) -> bool {
-        self.leader
-    }
-}
-
-impl Barrier {
-    pub(super) fn from_target(object: Object) -> Self {
-        Barrier { object }
-    }
-
-    /// Waits until all are there.
-    ///
-    /// # Errors
-    ///
-    /// [`Broken`](crate::manager::ManagerError::Broken).
-    pub fn wait(&self) -> ManagerResult<BarrierWaitResult> {
-        self.wait_for(Wait::Never)
-    }
-
-    /// Waits for so long until all are there; if they are not, the barrier is broken for all.
-    ///
-    /// # Errors
-    ///
-    /// [`Broken`](crate::manager::ManagerError::Broken).
-    pub fn wait_timeout(&self, timeout: Duration) -> ManagerResult<BarrierWaitResult> {
-        self.wait_for(Wait::For(timeout))
-    }
-
-    fn wait_for(&self, wait: Wait) -> ManagerResult<BarrierWaitResult> {
-        let (index, leader) = self.object.target().call("wait").arg(&wait.milliseconds()).run()?;
-        Ok(BarrierWaitResult { index, leader })
-    }
-
-    /// Takes a seat without waiting: from now on this client's death breaks the barrier.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`](crate::manager::ManagerError::Disconnected).
-    pub fn join(&self) -> ManagerResult<()> {
-        self.object.target().call("join").done()
-    }
-
-    /// Gives the seat back.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`](crate::manager::ManagerError::Disconnected).
-    pub fn leave(&self) -> ManagerResult<()> {
-        self.object.target().call("leave").done()
-    }
-
-    /// Breaks the barrier: all that wait, and all that come, get an error until it is reset.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`](crate::manager::ManagerError::Disconnected).
-    pub fn abort(&self) -> ManagerResult<()> {
-        self.object.target().call("abort").done()
-    }
-
-    /// Makes it as new; whoever waits gets an error.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`](crate::manager::ManagerError::Disconnected).
-    pub fn reset(&self) -> ManagerResult<()> {
-        self.object.target().call("reset").done()
-    }
-
-    /// How many it takes.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`](crate::manager::ManagerError::Disconnected).
-    pub fn parties(&self) -> ManagerResult<u64> {
-        Ok(self.status()?.0)
-    }
-
-    /// How many wait; outdated as soon as it is told.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`](crate::manager::ManagerError::Disconnected).
-    pub fn n_waiting(&self) -> ManagerResult<u64> {
-        Ok(self.status()?.1)
-    }
-
-    /// Whether it is broken.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`](crate::manager::ManagerError::Disconnected).
-    pub fn is_broken(&self) -> ManagerResult<bool> {
-        Ok(self.status()?.2.is_some())
-    }
-
-    fn status(&self) -> ManagerResult<(u64, u64, Option<String>)> {
-        self.object.target().call("status").run()
-    }
-}
-
-proxy!(Barrier, "barrier", (parties: u64));

@@ -74,8 +74,9 @@ impl Transaction<'_> {
     ///
     /// # Errors
     ///
-    /// Those of the call.
+    /// Those of the call, and [`ManagerError::Foreign`].
     pub fn read<R>(&mut self, call: Call<R>) -> ManagerResult<R> {
+        self.check(&call)?;
         let mut observed = Vec::new();
         pack::array(&mut observed, 3);
         call.request().write_call(&mut observed);
@@ -96,12 +97,22 @@ impl Transaction<'_> {
     ///
     /// # Errors
     ///
-    /// None today; plans may get limits.
+    /// [`ManagerError::Foreign`] if its object is of another manager.
     pub fn write<R>(&mut self, call: Call<R>) -> ManagerResult<()> {
+        self.check(&call)?;
         pack::array(&mut self.calls, 3);
         call.request().write_call(&mut self.calls);
         self.count += 1;
         Ok(())
+    }
+
+    /// A number of another server would be somebody else's object here.
+    fn check<R>(&self, call: &Call<R>) -> ManagerResult<()> {
+        let (here, there) = (self.manager.link(), call.target.link());
+        if here.server == there.server {
+            return Ok(());
+        }
+        Err(ManagerError::Foreign { address: there.address.to_string() })
     }
 
     fn commit(self) -> ManagerResult<()> {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::list::compare_and_swap;
+use super::list::{ListIter, compare_and_swap, updated};
 use super::object::Object;
 use crate::manager::client::call::{maybe, nothing, plain};
 use crate::manager::error::ManagerResult;
@@ -105,15 +105,8 @@ impl<T: Serialize + DeserializeOwned> Value<T> {
     /// # Errors
     ///
     /// As [`get`](Self::get).
-    pub fn update(&self, mut change: impl FnMut(&T) -> T) -> ManagerResult<T> {
-        let mut there = self.get()?;
-        loop {
-            let new = change(&there);
-            match self.compare_and_swap(&there, &new)? {
-                Ok(()) => return Ok(new),
-                Err(found) => there = found,
-            }
-        }
+    pub fn update(&self, change: impl FnMut(&T) -> T) -> ManagerResult<T> {
+        updated(&self.object, 0, change)
     }
 
     /// The same methods as values: to be sent together, or in a transaction.
@@ -242,13 +235,28 @@ impl<T: Serialize + DeserializeOwned> Array<T> {
         self.object.target().call("slice").arg(&range.start).arg(&range.end).run()
     }
 
-    /// All elements, as they are at one moment.
+    /// Whether an element equals `item`.
     ///
     /// # Errors
     ///
-    /// [`Limit`](crate::manager::ManagerError::Limit) if they do not fit in a frame.
-    pub fn snapshot(&self) -> ManagerResult<Vec<T>> {
-        self.object.target().call("slice").arg(&0).arg(&()).run()
+    /// As [`index_of`](Self::index_of).
+    pub fn contains(&self, item: &T) -> ManagerResult<bool> {
+        Ok(self.index_of(item)?.is_some())
+    }
+
+    /// Changes the element at an index by a function of it, in one step: the function runs again if somebody else was faster.
+    /// The new element.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfRange`](crate::manager::ManagerError::OutOfRange).
+    pub fn update(&self, index: u64, change: impl FnMut(&T) -> T) -> ManagerResult<T> {
+        updated(&self.object, index, change)
+    }
+
+    /// All elements by their index, fetched in pages.
+    pub fn iter(&self) -> ListIter<T> {
+        ListIter::new(&self.object)
     }
 
     /// Puts elements from `start` on, in one step.
@@ -280,6 +288,16 @@ methods!(Array, ArrayCalls, <T>, {
     len() -> u64 = "len", plain;
     /// Exchanges two elements.
     swap(a: u64, b: u64) -> () = "swap", nothing;
+    /// All elements, as they are at one moment; for long arrays see [`iter`](Array::iter).
+    snapshot() -> Vec<T> = "slice", plain;
+    /// Sorts by value, as [`List::sort`](super::List::sort).
+    sort(descending: bool) -> () = "sort", nothing;
+    /// Turns the order round.
+    reverse() -> () = "reverse", nothing;
+    /// The index of the first element that equals `item`.
+    index_of(item: &T) -> Option<u64> = "index_of", plain;
+    /// How many elements equal `item`.
+    count(item: &T) -> u64 = "count", plain;
     /// Puts one element everywhere.
     fill(item: &T) -> () = "fill", nothing;
     /// Adds to the number at an index; the sum.

@@ -14,14 +14,34 @@ pub(crate) struct Barrier {
     parties: u64,
     /// Clients that have taken a seat, by waiting or by `join`: the death of one breaks the barrier.
     seats: HashSet<ClientId>,
-    waiting: Vec<(WaiterId, ClientId)>,
+    /// In the order of their arrival; without the leader that acts.
+    waiting: Vec<WaiterId>,
+    /// The number of the turn of a leader that acts for all: nobody leaves before it is over.
+    acting: Option<u64>,
+    /// Who comes meanwhile, for the next round.
+    early: Vec<Early>,
     /// Why it is broken.
     broken: Option<&'static str>,
 }
 
+/// An arrival that waits for the round before to end.
+struct Early {
+    waiter: WaiterId,
+    acts: bool,
+    /// Its timeout has passed.
+    late: bool,
+}
+
 impl Barrier {
     pub(crate) fn new(parties: u64) -> Self {
-        Barrier { parties, seats: HashSet::new(), waiting: Vec::new(), broken: None }
+        Barrier {
+            parties,
+            seats: HashSet::new(),
+            waiting: Vec::new(),
+            acting: None,
+            early: Vec::new(),
+            broken: None,
+        }
     }
 
     fn sit_down(&mut self, world: &mut World, who: Caller) {
@@ -29,28 +49,97 @@ impl Barrier {
         world.note_holding(who.client, who.object);
     }
 
-    /// `[index, is_leader]`: indices by arrival; the last to arrive leads.
-    fn wait(&mut self, world: &mut World, who: Caller, timeout: Timeout) -> Result<Option<Out>, Fault> {
+    /// Indices are by arrival; the last to arrive leads. Who `acts` gets the number of its turn if it is the leader, and all others
+    /// wait until the turn is over.
+    fn wait(
+        &mut self,
+        world: &mut World,
+        who: Caller,
+        timeout: Timeout,
+        acts: bool,
+    ) -> Result<Option<Out>, Fault> {
         if let Some(reason) = self.broken {
             return Err(Fault::new(Fault::BROKEN, reason));
         }
-        let index = self.waiting.len() as u64;
-        if index + 1 < self.parties {
+        if self.acting.is_some() {
             let waiter = world.park_anyway(who, timeout)?;
             self.sit_down(world, who);
-            self.waiting.push((waiter, who.client));
+            self.early.push(Early { waiter, acts, late: false });
             return Ok(None);
         }
+        if self.is_last() {
+            self.sit_down(world, who);
+            return Ok(Some(self.lead(world, acts)));
+        }
+        let waiter = world.park_anyway(who, timeout)?;
         self.sit_down(world, who);
-        for (index, (waiter, _)) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
+        self.waiting.push(waiter);
+        Ok(None)
+    }
+
+    fn is_last(&self) -> bool {
+        self.waiting.len() as u64 + 1 >= self.parties
+    }
+
+    /// What the last to arrive is told.
+    fn lead(&mut self, world: &mut World, acts: bool) -> Out {
+        let index = self.waiting.len() as u64;
+        if acts {
+            let turn = world.fence();
+            self.acting = Some(turn);
+            return Out::with(|out| {
+                pack::array(out, 3);
+                pack::uint(out, index);
+                pack::boolean(out, true);
+                pack::uint(out, turn);
+            });
+        }
+        self.release(world);
+        arrived(index, true)
+    }
+
+    /// Lets everybody go who waits.
+    fn release(&mut self, world: &mut World) {
+        for (index, waiter) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
             world.finish(waiter, Ok(arrived(index as u64, false)));
         }
-        Ok(Some(arrived(index, true)))
+    }
+
+    /// The leader has acted.
+    fn proceed(&mut self, world: &mut World, turn: u64) -> Result<(), Fault> {
+        if self.acting != Some(turn) {
+            // Whatever ended the turn: it was reset meanwhile if nothing is broken now.
+            return Err(Fault::new(Fault::BROKEN, self.broken.unwrap_or("reset")));
+        }
+        self.acting = None;
+        self.release(world);
+        let mut early = std::mem::take(&mut self.early).into_iter();
+        let mut late = false;
+        for arrival in early.by_ref() {
+            if self.is_last() {
+                late = false;
+                let told = self.lead(world, arrival.acts);
+                world.finish(arrival.waiter, Ok(told));
+                if self.acting.is_some() {
+                    break;
+                }
+            } else {
+                late |= arrival.late;
+                self.waiting.push(arrival.waiter);
+            }
+        }
+        self.early = early.collect();
+        if late {
+            self.break_up(world, "timed-out");
+        }
+        Ok(())
     }
 
     fn break_up(&mut self, world: &mut World, reason: &'static str) {
         self.broken.get_or_insert(reason);
-        for (waiter, _) in std::mem::take(&mut self.waiting) {
+        self.acting = None;
+        let early = std::mem::take(&mut self.early).into_iter().map(|early| early.waiter);
+        for waiter in std::mem::take(&mut self.waiting).into_iter().chain(early) {
             world.finish(waiter, Err(Fault::new(Fault::BROKEN, reason)));
         }
     }
@@ -61,15 +150,27 @@ impl Behaviour for Barrier {
         let Call { world, who, method, arguments } = call;
         let who = *who;
         match *method {
-            "wait" => {
+            "wait" | "arrive" => {
                 let timeout = arguments.timeout()?;
                 arguments.end()?;
-                return self.wait(world, who, timeout);
+                return self.wait(world, who, timeout, *method == "arrive");
+            }
+            "proceed" => {
+                let turn = arguments.uint()?;
+                arguments.end()?;
+                self.proceed(world, turn)?;
+            }
+            "fail" => {
+                let turn = arguments.uint()?;
+                arguments.end()?;
+                if self.acting == Some(turn) {
+                    self.break_up(world, "failed");
+                }
             }
             "join" => self.sit_down(world, who),
             "leave" => {
                 self.seats.remove(&who.client);
-                if self.waiting.iter().any(|&(_, client)| client == who.client) {
+                if world.waits_in(who.client, who.object) {
                     self.break_up(world, "left");
                 }
             }
@@ -83,7 +184,7 @@ impl Behaviour for Barrier {
                 return Ok(Some(Out::with(|out| {
                     pack::array(out, 3);
                     pack::uint(out, self.parties);
-                    pack::uint(out, self.waiting.len() as u64);
+                    pack::uint(out, (self.waiting.len() + self.early.len()) as u64);
                     match self.broken {
                         Some(reason) => pack::text(out, reason),
                         None => pack::nil(out),
@@ -95,13 +196,19 @@ impl Behaviour for Barrier {
         Ok(Some(Out::nil()))
     }
 
-    fn expire(&mut self, world: &mut World, _waiter: WaiterId, _object: u64) {
-        self.break_up(world, "timed-out");
+    fn expire(&mut self, world: &mut World, waiter: WaiterId, _object: u64) {
+        match self.early.iter_mut().find(|early| early.waiter == waiter) {
+            Some(early) => early.late = true,
+            // Everybody is there: the timeout does not interrupt the action.
+            None if self.acting.is_some() => {}
+            None => self.break_up(world, "timed-out"),
+        }
     }
 
     fn forsake(&mut self, world: &mut World, waiter: WaiterId, _object: u64, why: &'static str) {
         let before = self.waiting.len();
-        self.waiting.retain(|&(other, _)| other != waiter);
+        self.waiting.retain(|&other| other != waiter);
+        self.early.retain(|early| early.waiter != waiter);
         if self.waiting.len() < before {
             self.break_up(world, why);
         }
@@ -116,6 +223,7 @@ impl Behaviour for Barrier {
     fn describe(&self, about: &mut About) {
         about.fact("parties", self.parties);
         about.fact("broken", self.broken);
+        about.fact("acting", self.acting.is_some());
         let mut seats: Vec<ClientId> = self.seats.iter().copied().collect();
         seats.sort_unstable();
         seats.into_iter().for_each(|client| about.holder(client, Vec::new()));

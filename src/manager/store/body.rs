@@ -12,6 +12,7 @@ use super::list::List;
 use super::lock::Lock;
 use super::own::{Own, Types};
 use super::queue::Queue;
+use super::rwlock::RwLock;
 use super::semaphore::Semaphore;
 use super::world::{Caller, ClientId, Departure, WaiterId, World};
 
@@ -19,6 +20,7 @@ pub(crate) enum Body {
     Dict(Dict),
     List(List),
     Lock(Lock),
+    RwLock(RwLock),
     Condition(Condition),
     Semaphore(Semaphore),
     Event(Event),
@@ -36,6 +38,7 @@ pub(crate) const KINDS: &[&str] = &[
     "array",
     "lock",
     "rlock",
+    "rwlock",
     "semaphore",
     "bounded_semaphore",
     "condition",
@@ -67,6 +70,7 @@ impl Body {
             }
             "value" => Body::List(List::new(true, vec![arguments.datum(world)?])),
             "lock" | "rlock" => Body::Lock(Lock::new(kind == "rlock")),
+            "rwlock" => Body::RwLock(RwLock::default()),
             "semaphore" | "bounded_semaphore" => {
                 Body::Semaphore(Semaphore::new(arguments.uint()?, kind == "bounded_semaphore"))
             }
@@ -111,6 +115,7 @@ impl Body {
             Body::Dict(dict) => dict,
             Body::List(list) => list,
             Body::Lock(lock) => lock,
+            Body::RwLock(lock) => lock,
             Body::Condition(condition) => condition,
             Body::Semaphore(semaphore) => semaphore,
             Body::Event(event) => event,
@@ -126,6 +131,7 @@ impl Body {
             Body::Dict(dict) => dict,
             Body::List(list) => list,
             Body::Lock(lock) => lock,
+            Body::RwLock(lock) => lock,
             Body::Condition(condition) => condition,
             Body::Semaphore(semaphore) => semaphore,
             Body::Event(event) => event,

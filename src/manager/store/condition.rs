@@ -27,8 +27,9 @@ impl Condition {
         Condition { lock, sleepers: VecDeque::new() }
     }
 
-    fn must_hold(&self, lock: &Lock, who: Caller, actor: Actor) -> Result<(), Fault> {
-        if lock.is_held_by(who.client, actor) {
+    /// The calling thread must hold the lock, by the holding of this number if one is stated.
+    fn must_hold(&self, lock: &Lock, who: Caller, actor: Actor, fence: Option<u64>) -> Result<(), Fault> {
+        if lock.is_held_by(who.client, actor) && fence.is_none_or(|fence| lock.is_holding(fence)) {
             return Ok(());
         }
         Err(Fault::new(Fault::NOT_HELD, "the calling thread does not hold the condition's lock"))
@@ -64,9 +65,10 @@ impl Behaviour for Condition {
         match *method {
             "wait" => {
                 let (actor, timeout) = (arguments.uint()?, arguments.timeout()?);
+                let fence = if arguments.left() > 0 { arguments.optional_uint()? } else { None };
                 arguments.end()?;
+                self.with_lock(world, |lock, _| self.must_hold(lock, who, actor, fence))??;
                 // Parked first: if that is refused, the lock is still held.
-                self.with_lock(world, |lock, _| self.must_hold(lock, who, actor))??;
                 let waiter = world.park_anyway(who, timeout)?;
                 let count = self.with_lock(world, |lock, world| lock.let_go(world, who.client, actor))??;
                 self.sleepers.push_back(Sleeper { waiter, client: who.client, actor, count });
@@ -75,7 +77,7 @@ impl Behaviour for Condition {
             "notify" => {
                 let (actor, most) = (arguments.uint()?, arguments.optional_uint()?);
                 arguments.end()?;
-                self.with_lock(world, |lock, _| self.must_hold(lock, who, actor))??;
+                self.with_lock(world, |lock, _| self.must_hold(lock, who, actor, None))??;
                 let most = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
                 let woken: Vec<Sleeper> = self.sleepers.drain(..most.min(self.sleepers.len())).collect();
                 let count = woken.len() as u64;

@@ -183,17 +183,28 @@ impl Dict {
             "add" => self.add(arguments, world)?,
             "compare_and_swap" => self.compare_and_swap(arguments, world)?,
             "page" => self.page(arguments)?,
-            "snapshot" => {
-                world.work(self.rows.len())?;
-                let mut out = Out::with(|out| pack::array(out, self.rows.len()));
-                for row in self.rows.values() {
-                    row.write(&mut out);
-                    world.fits(&out)?;
-                }
-                out
-            }
+            "snapshot" => self.all(world, arguments, Row::write)?,
+            "keys" => self.all(world, arguments, Row::write_key)?,
+            "values" => self.all(world, arguments, |row, out| out.push(&row.value))?,
             _ => return Err(Fault::bad_call(format!("a dict has no method '{method}'"))),
         })
+    }
+
+    /// What `write` makes of every row.
+    fn all(
+        &self,
+        world: &World,
+        arguments: &Arguments<'_>,
+        write: impl Fn(&Row, &mut Out),
+    ) -> Result<Out, Fault> {
+        arguments.end()?;
+        world.work(self.rows.len())?;
+        let mut out = Out::with(|out| pack::array(out, self.rows.len()));
+        for row in self.rows.values() {
+            write(row, &mut out);
+            world.fits(&out)?;
+        }
+        Ok(out)
     }
 
     fn extend(&mut self, arguments: &mut Arguments<'_>, world: &World) -> Result<Out, Fault> {

@@ -22,6 +22,7 @@ const RESIZING: &[&str] = &[
     "pop_front",
     "remove",
     "remove_value",
+    "drain",
     "truncate",
     "clear",
 ];
@@ -113,9 +114,12 @@ impl List {
         Err(Fault::new(Fault::OUT_OF_RANGE, format!("index {given} of {len} elements")))
     }
 
-    /// A range of elements, as two indices of which the second is behind the last; nil stands for the end.
+    /// A range of elements, as two indices of which the second is behind the last; nil stands for the end, and nothing for all.
     fn range(&self, arguments: &mut Arguments<'_>) -> Result<(usize, usize), Fault> {
         let len = self.items.len() as u64;
+        if arguments.left() == 0 {
+            return Ok((0, self.items.len()));
+        }
         let (start, end) = (arguments.uint()?, arguments.optional_uint()?.unwrap_or(len));
         if start > end || end > len {
             return Err(Fault::new(Fault::OUT_OF_RANGE, format!("{start}..{end} of {len} elements")));
@@ -136,7 +140,9 @@ impl List {
 
     fn done(&mut self, world: &World, method: &str, arguments: &mut Arguments<'_>) -> Result<Out, Fault> {
         match method {
-            "get" | "len" | "slice" | "page" | "index_of" | "count" => self.read(world, method, arguments),
+            "get" | "last" | "len" | "slice" | "page" | "index_of" | "count" => {
+                self.read(world, method, arguments)
+            }
             "set" | "swap" | "sort" | "reverse" | "add" | "compare_and_swap" | "set_slice" | "fill" => {
                 self.rearrange(world, method, arguments)
             }
@@ -151,6 +157,10 @@ impl List {
                 Err(fault) if fault.kind == Fault::OUT_OF_RANGE => Out::maybe(None),
                 Err(fault) => return Err(fault),
             },
+            "last" => {
+                arguments.end()?;
+                Out::maybe(self.items.back())
+            }
             "len" => Out::with(|out| pack::uint(out, self.items.len() as u64)),
             "slice" => {
                 let (start, end) = self.range(arguments)?;
@@ -309,6 +319,13 @@ impl List {
                 arguments.end()?;
                 found.map(|at| self.take(world, at)).transpose()?;
                 return Ok(Out::with(|out| pack::boolean(out, found.is_some())));
+            }
+            "drain" => {
+                let (start, end) = self.range(arguments)?;
+                arguments.end()?;
+                let taken = self.write(world, start, end)?;
+                self.change(world, start, end - start, Vec::new())?;
+                return Ok(taken);
             }
             _ => {
                 let keep = if method == "clear" { 0 } else { arguments.uint()?.min(len as u64) as usize };

@@ -22,11 +22,20 @@ pub(crate) enum Mishap {
 }
 
 impl Mishap {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Mishap::Died => "died",
             Mishap::Panicked => "panicked",
             Mishap::Lost => "lost",
+        }
+    }
+}
+
+impl From<Departure> for Mishap {
+    fn from(departure: Departure) -> Self {
+        match departure {
+            Departure::Died => Mishap::Died,
+            Departure::Lost => Mishap::Lost,
         }
     }
 }
@@ -71,6 +80,10 @@ impl Lock {
 
     pub(crate) fn is_held_by(&self, client: ClientId, actor: Actor) -> bool {
         self.holder.as_ref().is_some_and(|holder| holder.client == client && holder.actor == actor)
+    }
+
+    pub(crate) fn is_holding(&self, fence: u64) -> bool {
+        self.holder.as_ref().is_some_and(|holder| holder.fence == fence)
     }
 
     fn acquire(
@@ -209,10 +222,7 @@ impl Behaviour for Lock {
     fn leave(&mut self, world: &mut World, client: ClientId, _object: u64, departure: Departure) {
         if self.holder.as_ref().is_some_and(|holder| holder.client == client) {
             self.holder = None;
-            self.mishap = Some(match departure {
-                Departure::Died => Mishap::Died,
-                Departure::Lost => Mishap::Lost,
-            });
+            self.mishap = Some(departure.into());
             self.grant(world);
         }
     }
@@ -237,7 +247,8 @@ fn granted(fence: u64, mishap: Option<Mishap>, notified: Option<bool>) -> Out {
     })
 }
 
-fn write_mishap(out: &mut Vec<u8>, mishap: Option<Mishap>) {
+/// A mishap's name, or nil.
+pub(super) fn write_mishap(out: &mut Vec<u8>, mishap: Option<Mishap>) {
     match mishap {
         Some(mishap) => pack::text(out, mishap.name()),
         None => pack::nil(out),

@@ -21,6 +21,7 @@ mod number;
 mod own;
 mod queue;
 mod root;
+mod rwlock;
 mod semaphore;
 #[cfg(test)]
 mod tests;

@@ -311,6 +311,13 @@ impl World {
         self.wait_in(id, object);
     }
 
+    /// Whether a call of `client` waits in `object`.
+    pub(crate) fn waits_in(&self, client: ClientId, object: u64) -> bool {
+        let waiters = self.objects.get(&object).map(|slot| &slot.waiters);
+        let is_its = |waiter| self.waiters.get(waiter).is_some_and(|waiter| waiter.client == client);
+        waiters.is_some_and(|waiters| waiters.iter().any(is_its))
+    }
+
     /// Ends a parked call with its answer.
     pub(crate) fn finish(&mut self, id: WaiterId, outcome: Result<Out, Fault>) {
         if let Some(waiter) = self.unpark(id) {

@@ -184,7 +184,7 @@ fn items(list: &List<u64>, call: &Call) -> ManagerResult<Waiter> {
         Call::PushFront(item) => later(calls.push_front(&item), nothing),
         Call::PopFirst => later(calls.pop_front(), Outcome::Maybe),
         Call::PopLast => later(calls.pop(), Outcome::Maybe),
-        Call::Sort => later(calls.sort(&false), nothing),
+        Call::Sort => later(calls.sort(false), nothing),
         Call::Reverse => later(calls.reverse(), nothing),
         Call::Snapshot => now(list.snapshot().map(Outcome::Items)),
         ref other => panic!("{other:?} is of no list"),

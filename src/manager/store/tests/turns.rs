@@ -303,3 +303,130 @@ fn permits_seats_and_items_have_holders_and_collections_show_their_first_element
     assert_eq!(bench.try_call(1, 0, "describe", args().and("none").and(()).and(0)), Err("not-found"));
     assert_eq!(bench.try_call(1, 0, "describe", args().and(()).and(99).and(0)), Err("gone"));
 }
+
+type Held = (u64, Option<String>);
+
+#[test]
+fn an_rwlock_lets_readers_in_together_and_writers_alone_in_order() {
+    let mut bench = Bench::new();
+    let lock = bench.make(1, "rwlock", Some("lock"), args());
+    let (one, _): Held = bench.call(1, lock, "read", args().and(7).and(()));
+    let (two, _): Held = bench.call(2, lock, "read", args().and(7).and(()));
+    assert_eq!(bench.try_call(1, lock, "write", args().and(7).and(())), Err("deadlock"));
+    assert_eq!(bench.try_call(3, lock, "write", args().and(7).and(0)), Err("would-block"));
+    let writer = bench.begin(3, lock, "write", args().and(7).and(()));
+    let behind = bench.begin(4, lock, "read", args().and(7).and(()));
+    assert!(bench.waits(writer) && bench.waits(behind), "no reader overtakes a writer");
+    // Who reads already would wait for itself.
+    let (again, _): Held = bench.call(2, lock, "read", args().and(7).and(()));
+    for (client, fence) in [(1, one), (2, two)] {
+        bench.try_call(client, lock, "release", args().and(fence).and(false)).unwrap();
+    }
+    assert!(bench.waits(writer));
+    bench.try_call(2, lock, "release", args().and(again).and(false)).unwrap();
+    let (fence, _): Held = read(&bench.answer(writer).unwrap().unwrap());
+    assert!(fence > again && bench.waits(behind));
+    assert_eq!(bench.try_call(3, lock, "read", args().and(7).and(())), Err("deadlock"));
+    let late = bench.begin(1, lock, "write", args().and(7).and(100));
+    bench.try_call(3, lock, "downgrade", args().and(fence)).unwrap();
+    assert!(!bench.waits(behind) && bench.waits(late));
+    let last = bench.begin(2, lock, "read", args().and(7).and(()));
+    assert!(bench.waits(last));
+    bench.pass(SECOND);
+    assert_eq!(bench.answer(late), Some(Err("timed-out")));
+    assert!(!bench.waits(last), "the writer in front has given up");
+    assert_eq!(
+        bench.try_call(3, lock, "make_consistent", args().and(fence)),
+        Err("not-held"),
+        "it only reads"
+    );
+}
+
+#[test]
+fn an_rwlock_tells_of_dead_writers_and_of_no_dead_readers() {
+    let mut bench = Bench::new();
+    let lock = bench.make(4, "rwlock", Some("lock"), args());
+    bench.call::<Held>(1, lock, "read", args().and(1).and(()));
+    let writer = bench.begin(2, lock, "write", args().and(1).and(()));
+    bench.kill(1);
+    let (fence, mishap): Held = read(&bench.answer(writer).unwrap().unwrap());
+    assert_eq!(mishap, None);
+    let reader = bench.begin(3, lock, "read", args().and(1).and(()));
+    bench.kill(2);
+    let (read_fence, mishap): Held = read(&bench.answer(reader).unwrap().unwrap());
+    assert_eq!((mishap.as_deref(), read_fence > fence), (Some("died"), true));
+    let seen = described(&mut bench, lock);
+    assert_eq!((&seen.state["readers"], seen.holders[0].1["reads"]), (&1.into(), 1));
+    bench.try_call(3, lock, "release", args().and(read_fence).and(true)).unwrap();
+    let (fence, mishap): Held = bench.call(4, lock, "write", args().and(1).and(()));
+    assert_eq!(mishap.as_deref(), Some("died"), "nobody has repaired anything");
+    bench.try_call(4, lock, "make_consistent", args().and(fence)).unwrap();
+    bench.try_call(4, lock, "release", args().and(fence).and(false)).unwrap();
+    assert_eq!(bench.call::<Held>(3, lock, "read", args().and(1).and(())).1, None);
+}
+
+#[test]
+fn a_barriers_leader_acts_before_anybody_leaves() {
+    let mut bench = Bench::new();
+    let barrier = bench.make(4, "barrier", Some("barrier"), args().and(2));
+    let first = bench.begin(1, barrier, "arrive", args().and(10));
+    let (index, leads, turn): (u64, bool, u64) = bench.call(2, barrier, "arrive", args().and(()));
+    assert!((index, leads) == (1, true) && bench.waits(first));
+    // Neither a timeout nor somebody who is early disturbs the turn.
+    bench.pass(SECOND);
+    let early = bench.begin(3, barrier, "wait", args().and(()));
+    assert!(bench.waits(first) && bench.waits(early));
+    assert_eq!(bench.try_call(2, barrier, "proceed", args().and(turn + 1)), Err("broken"), "not its turn");
+    bench.try_call(2, barrier, "proceed", args().and(turn)).unwrap();
+    assert_eq!(read::<(u64, bool)>(&bench.answer(first).unwrap().unwrap()), (0, false));
+    assert!(bench.waits(early), "it waits in the next round");
+    assert_eq!(bench.call::<(u64, bool)>(1, barrier, "wait", args().and(())), (1, true));
+    assert_eq!(read::<(u64, bool)>(&bench.answer(early).unwrap().unwrap()), (0, false));
+}
+
+#[test]
+fn a_leader_that_fails_or_dies_breaks_its_barrier() {
+    let mut bench = Bench::new();
+    let barrier = bench.make(4, "barrier", Some("barrier"), args().and(2));
+    for (leader, dies) in [(2, false), (3, true)] {
+        let first = bench.begin(1, barrier, "wait", args().and(()));
+        let (_, _, turn): (u64, bool, u64) = bench.call(leader, barrier, "arrive", args().and(()));
+        let early = bench.begin(4, barrier, "arrive", args().and(()));
+        match dies {
+            true => bench.kill(leader),
+            false => drop(bench.try_call(leader, barrier, "fail", args().and(turn)).unwrap()),
+        }
+        assert_eq!((bench.answer(first), bench.answer(early)), (Some(Err("broken")), Some(Err("broken"))));
+        let (_, _, reason): (u64, u64, Option<String>) = bench.call(1, barrier, "status", args());
+        assert_eq!(reason.as_deref(), Some(if dies { "died" } else { "failed" }));
+        bench.try_call(1, barrier, "reset", args()).unwrap();
+    }
+}
+
+#[test]
+fn who_was_early_and_late_breaks_the_next_round_only() {
+    let mut bench = Bench::new();
+    let barrier = bench.make(4, "barrier", Some("barrier"), args().and(2));
+    let first = bench.begin(1, barrier, "wait", args().and(()));
+    let (_, _, turn): (u64, bool, u64) = bench.call(2, barrier, "arrive", args().and(()));
+    let early = bench.begin(3, barrier, "wait", args().and(10));
+    bench.pass(SECOND);
+    assert!(bench.waits(early));
+    bench.try_call(2, barrier, "proceed", args().and(turn)).unwrap();
+    assert!(bench.answer(first).unwrap().is_ok());
+    assert_eq!(bench.answer(early), Some(Err("broken")));
+    // Two that are early make a round by themselves, and the second of them acts.
+    bench.try_call(1, barrier, "reset", args()).unwrap();
+    let first = bench.begin(1, barrier, "wait", args().and(()));
+    let (_, _, turn): (u64, bool, u64) = bench.call(2, barrier, "arrive", args().and(()));
+    let (one, two) = (
+        bench.begin(3, barrier, "arrive", args().and(10)),
+        bench.begin(4, barrier, "arrive", args().and(())),
+    );
+    bench.pass(SECOND);
+    bench.try_call(2, barrier, "proceed", args().and(turn)).unwrap();
+    assert!(bench.answer(first).unwrap().is_ok() && bench.waits(one));
+    let (_, leads, turn): (u64, bool, u64) = read(&bench.answer(two).unwrap().unwrap());
+    bench.try_call(4, barrier, "proceed", args().and(turn)).unwrap();
+    assert!(leads && bench.answer(one).unwrap().is_ok());
+}
