@@ -564,6 +564,16 @@ const MANAGER: &[Claim] = &[
 /// SEMANTICS of Python's managers, and of the collections of std, line by line.
 const MANAGER_SEMANTICS: &[Claim] = &[
     (
+        "a started server passes the terminal's signals over, ends in good order by SIGTERM, and may be of one's own making",
+        "manager/start",
+        &[
+            "its_server_is_not_interrupted_with_its_starter",
+            "sigterm_ends_its_server_in_good_order",
+            "a_killed_server_is_told_and_leaves_nothing_behind",
+            "a_server_of_ones_own_making_has_ones_own_types_limits_and_key",
+        ],
+    ),
+    (
         "dicts, lists, namespaces and arrays have the methods of theirs",
         "manager/semantics",
         &[

@@ -50,7 +50,7 @@ pub use proxy::{
     Semaphore, Task, Transaction, Value, ValueCalls,
 };
 pub use server::{Limits, Server, ServerBuilder, ServerHandle};
-pub use start::ManagerProcess;
+pub use start::{ManagerProcess, ServerTask};
 pub use store::{CallArguments, CallError, Managed, Returned};
 pub use transport::Transport;
 

@@ -75,3 +75,114 @@ fn it_ends_with_a_killed_starter_and_leaves_no_socket() {
         assert!(!socket(&address).exists());
     });
 }
+
+fn signal(pid: u32, signal: i32) {
+    // SAFETY: takes no pointers; the process is that of a manager that has not been dropped, so its number is its own.
+    assert_eq!(unsafe { libc::kill(pid.try_into().unwrap(), signal) }, 0);
+}
+
+/// Who is interrupted at the terminal may need the server to the end.
+#[test]
+fn its_server_is_not_interrupted_with_its_starter() {
+    watched(|| {
+        let manager = Manager::start().unwrap();
+        let lock = Lock::create(&manager, "lock").unwrap();
+        let guard = lock.lock().unwrap();
+        for interruption in [libc::SIGINT, libc::SIGHUP] {
+            signal(manager.pid(), interruption);
+            manager.ping().unwrap();
+        }
+        assert!(!guard.is_lost() && manager.is_alive());
+        // SAFETY: takes no pointers.
+        let session = |pid: u32| unsafe { libc::getsid(pid.try_into().unwrap()) };
+        assert_ne!(session(manager.pid()), session(std::process::id()), "no terminal reaches it");
+    });
+}
+
+#[test]
+fn sigterm_ends_its_server_in_good_order() {
+    watched(|| {
+        let manager = Manager::start().unwrap();
+        let address = manager.address().clone();
+        let event = Event::anonymous(&manager).unwrap();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| event.wait());
+            eventually("it waits", || manager.stats().unwrap().waiting == 1);
+            signal(manager.pid(), libc::SIGTERM);
+            let error = waiter.join().unwrap().unwrap_err();
+            assert!(error.to_string().contains("shut down"), "{error}");
+        });
+        eventually("it has ended", || !manager.is_alive());
+        assert!(!socket(&address).exists(), "before anybody cleans up");
+    });
+}
+
+#[test]
+fn a_killed_server_is_told_and_leaves_nothing_behind() {
+    watched(|| {
+        let manager = Manager::start().unwrap();
+        let address = manager.address().clone();
+        let handle = List::<u32>::create(&manager, "list").unwrap();
+        signal(manager.pid(), libc::SIGKILL);
+        eventually("it is dead", || !manager.is_alive());
+        assert!(matches!(handle.push(&1), Err(ManagerError::Disconnected { .. })));
+        assert!(Manager::connect(&address).is_err());
+        drop(manager);
+        assert!(!socket(&address).exists() && !socket(&address).with_extension("lock").exists());
+        // Another one is started without further ado, and knows nothing of the first one's objects.
+        let manager = Manager::start().unwrap();
+        assert!(matches!(List::<u32>::open(&manager, "list"), Err(ManagerError::NotFound { .. })));
+    });
+}
+
+struct Tally(u64);
+
+impl Managed for Tally {
+    fn call(&mut self, method: &str, arguments: &mut CallArguments<'_>) -> Result<Returned, CallError> {
+        match method {
+            "count" => {
+                self.0 += arguments.take::<u64>()?;
+                println!("a server may print");
+                Returned::new(&self.0)
+            }
+            other => Err(CallError(format!("a tally has no method '{other}'"))),
+        }
+    }
+}
+
+#[procshare::task]
+fn serve_tallies(task: ServerTask) -> Result<(), String> {
+    let builder = Server::builder().register("tally", |arguments| Ok(Tally(arguments.take()?)));
+    task.serve(builder.limits(Limits { objects: 1, ..Limits::default() }))
+}
+
+#[procshare::task]
+fn serve_with_a_key(task: ServerTask) -> Result<(), String> {
+    task.serve(Server::builder().key(crate::support::key()))
+}
+
+#[procshare::task]
+fn serve_nowhere(task: ServerTask) -> Result<(), String> {
+    task.serve(Server::builder().address("tcp:127.0.0.1:0".parse().unwrap()))
+}
+
+#[test]
+fn a_server_of_ones_own_making_has_ones_own_types_limits_and_key() {
+    watched(|| {
+        let manager = Manager::start_with::<serve_tallies>().unwrap();
+        let tally = manager.create("tally", Some("words"), &40).unwrap();
+        assert_eq!(tally.call::<u64>("count", &[&2]).unwrap(), 42);
+        assert!(matches!(List::<u32>::anonymous(&manager), Err(ManagerError::Limit { .. })));
+
+        let manager = Manager::builder().key(crate::support::key()).start_with::<serve_with_a_key>().unwrap();
+        manager.ping().unwrap();
+        let refused = Manager::connect(manager.address()).unwrap_err();
+        assert!(matches!(refused, ManagerError::Refused { .. }), "{refused}");
+
+        let error = Manager::start_with::<serve_nowhere>().unwrap_err();
+        assert!(
+            matches!(&error, ManagerError::NotStarted { reason } if reason.contains("give it a key")),
+            "{error}"
+        );
+    });
+}
