@@ -5,6 +5,7 @@ use procshare::manager::*;
 use super::history::{Call, Mishap, Outcome};
 use super::record::Place;
 
+/// How much is on the accounts 0, 1 and so on at first.
 pub(crate) const ACCOUNTS: &[u64] = &[100, 200, 300];
 pub(crate) const PERMITS: u64 = 2;
 pub(crate) const ROOM: u64 = 6;
@@ -24,7 +25,7 @@ pub(crate) struct Objects {
     pub(crate) permits: BoundedSemaphore,
     pub(crate) queue: Queue<u64>,
     pub(crate) tasks: JoinableQueue<u64>,
-    pub(crate) accounts: Array<u64>,
+    pub(crate) accounts: Dict<u64, u64>,
     pub(crate) log: List<u64>,
     pub(crate) count: Value<u64>,
     /// Other objects, which come and go.
@@ -43,7 +44,7 @@ impl Objects {
             permits: BoundedSemaphore::open_or_create(manager, "permits", PERMITS)?,
             queue: Queue::open_or_create(manager, "queue", Some(ROOM))?,
             tasks: JoinableQueue::open_or_create(manager, "tasks", None)?,
-            accounts: Array::open_or_create(manager, "accounts", ACCOUNTS)?,
+            accounts: accounts(manager)?,
             log: List::open_or_create(manager, "log")?,
             count: Value::open_or_create(manager, "count", &0)?,
             nest: Dict::open_or_create(manager, "nest")?,
@@ -66,8 +67,10 @@ impl Objects {
     /// Of the objects of transactions, one alone.
     fn bank(&self, call: &Call) -> ManagerResult<Waiter> {
         match *call {
-            Call::Get(account) => later(self.accounts.calls().get(account), Outcome::Maybe),
-            Call::Add(account, amount) => later(self.accounts.calls().add(account, &amount), Outcome::Number),
+            Call::Get(account) => later(self.accounts.calls().get(&account), Outcome::Maybe),
+            Call::Add(account, amount) => {
+                later(self.accounts.calls().add(&account, &amount), Outcome::Number)
+            }
             Call::Len => later(self.count.calls().get(), Outcome::Number),
             _ => {
                 let log = self.log.snapshot()?;
@@ -80,12 +83,12 @@ impl Objects {
     pub(crate) fn transfer(&self, from: u64, to: u64, amount: u64, number: u64) -> ManagerResult<Outcome> {
         self.manager.transaction(|plan| {
             let (accounts, count) = (self.accounts.calls(), self.count.calls());
-            let read = [plan.read(accounts.get(from)?)?, plan.read(accounts.get(to)?)?];
-            let [there, beyond] = read.map(|account| account.expect("an account of the array"));
+            let read = [plan.read(accounts.get(&from)?)?, plan.read(accounts.get(&to)?)?];
+            let [there, beyond] = read.map(|account| account.expect("nobody closes an account"));
             let counted = plan.read(count.get()?)?;
             let moved = amount.min(there);
-            plan.write(accounts.set(from, &(there - moved))?)?;
-            plan.write(accounts.set(to, &(beyond + moved))?)?;
+            plan.write(accounts.set(&from, &(there - moved))?)?;
+            plan.write(accounts.set(&to, &(beyond + moved))?)?;
             plan.write(self.log.calls().push(&number)?)?;
             plan.write(count.set(&(counted + 1))?)?;
             Ok(Outcome::Items(vec![there, beyond]))
@@ -97,7 +100,7 @@ impl Objects {
         self.manager.transaction(|plan| {
             let mut all = Vec::new();
             for account in 0..ACCOUNTS.len() as u64 {
-                all.extend(plan.read(self.accounts.calls().get(account)?)?);
+                all.extend(plan.read(self.accounts.calls().get(&account)?)?);
             }
             all.push(plan.read(self.log.calls().len()?)?);
             all.push(plan.read(self.count.calls().get()?)?);
@@ -108,13 +111,22 @@ impl Objects {
     /// Changes everything, and then fails.
     pub(crate) fn spoil(&self) -> ManagerResult<Outcome> {
         self.manager.transaction(|plan| {
-            plan.write(self.accounts.calls().set(0, &0)?)?;
+            plan.write(self.accounts.calls().set(&0, &0)?)?;
+            plan.write(self.accounts.calls().remove(&1)?)?;
             plan.write(self.log.calls().clear()?)?;
             plan.write(self.count.calls().add(&1000)?)?;
             plan.write(self.log.calls().remove(0)?)?;
             Ok(Outcome::Nothing)
         })
     }
+}
+
+fn accounts(manager: &Manager) -> ManagerResult<Dict<u64, u64>> {
+    let accounts = Dict::open_or_create(manager, "accounts")?;
+    for (account, amount) in (0..).zip(ACCOUNTS) {
+        accounts.get_or_insert(&account, amount)?;
+    }
+    Ok(accounts)
 }
 
 /// Waits for an answer.
