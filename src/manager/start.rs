@@ -26,9 +26,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A manager whose server this process has started, and a connection to it: use it as a [`Manager`].
 ///
-/// Dropping it ends the server. So does this process's end, however it comes: then the server notices, and removes its socket. The
-/// server has a session of its own, so that a ^C at the terminal does not reach it, and passes SIGINT and SIGHUP over: who handles these
-/// may need it to the end. SIGTERM ends it in good order.
+/// Dropping it ends the server, but not in a forked child. So does this process's end, however it comes: then the server notices,
+/// and removes its socket. The server has a session of its own, so that a ^C at the terminal does not reach it, and passes SIGINT and
+/// SIGHUP over: who handles these may need it to the end. SIGTERM ends it in good order.
 pub struct ManagerProcess {
     manager: Manager,
     process: Process<Result<(), String>>,
@@ -173,6 +173,10 @@ impl Deref for ManagerProcess {
 
 impl Drop for ManagerProcess {
     fn drop(&mut self) {
+        // In a forked child it is the parent's server.
+        if self.manager.link().is_forked() {
+            return;
+        }
         self.manager.call("shutdown").tell();
         if self.process.join_timeout(FAREWELL).is_err() && self.process.is_alive() {
             tracing::warn!(pid = self.pid(), "the manager's server did not end, and is killed");

@@ -2,6 +2,7 @@
 
 mod crowd;
 mod death;
+mod forks;
 mod hostile;
 mod linear;
 mod objects;

@@ -122,6 +122,15 @@ impl Link {
         self.lost.load(Ordering::Acquire)
     }
 
+    /// Whether this process was forked from the one whose connection it is.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.process.get() == 0
+    }
+
+    fn forked(&self) -> ManagerError {
+        ManagerError::Forked { address: self.address.to_string() }
+    }
+
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,8 +144,8 @@ impl Link {
         &self,
         requests: impl ExactSizeIterator<Item = Request<'a>>,
     ) -> ManagerResult<Range<u64>> {
-        if self.process.get() == 0 {
-            return Err(ManagerError::Forked { address: self.address.to_string() });
+        if self.is_forked() {
+            return Err(self.forked());
         }
         let count = requests.len() as u64;
         let first = self.next.fetch_add(count, Ordering::Relaxed);
@@ -171,7 +180,7 @@ impl Link {
 
     /// Sends a request to which no reply is wanted, if the connection still is.
     pub(crate) fn tell(&self, request: &Request<'_>) {
-        if self.process.get() == 0 || self.is_lost() {
+        if self.is_forked() || self.is_lost() {
             return;
         }
         let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,7 +191,8 @@ impl Link {
 
     /// Waits for the reply to a request.
     pub(crate) fn wait(self: &Arc<Self>, id: u64) -> ManagerResult<Received> {
-        self.await_reply(id).1
+        // What comes is the parent's, and its threads may have left every lock as it was.
+        if self.is_forked() { Err(self.forked()) } else { self.await_reply(id).1 }
     }
 
     /// Waits for the reply to the first of some requests, and gives it and those behind it that have come to `take`, with the lock of
@@ -193,6 +203,9 @@ impl Link {
         mut take: impl FnMut(ManagerResult<Received>),
     ) {
         let Some(first) = ids.next() else { return };
+        if self.is_forked() {
+            return take(Err(self.forked()));
+        }
         let (mut inbox, outcome) = self.await_reply(first);
         take(outcome);
         ids.map_while(|id| inbox.take(id)).for_each(take);
@@ -263,6 +276,9 @@ impl Link {
 
     /// Nobody will ask for these replies.
     pub(crate) fn abandon(&self, ids: Range<u64>) {
+        if self.is_forked() {
+            return;
+        }
         let abandoned: Vec<Slot> = {
             let mut inbox = self.inbox();
             ids.filter_map(|id| inbox.slots.remove(&id)).collect()

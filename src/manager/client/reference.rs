@@ -45,6 +45,9 @@ impl References {
 
 impl Drop for Reference {
     fn drop(&mut self) {
+        if self.link.is_forked() {
+            return;
+        }
         self.link.references.forget(self.object);
         let mut arguments = Vec::new();
         pack::uint(&mut arguments, self.object);

@@ -220,6 +220,75 @@ impl Storm {
     }
 }
 
+/// The server is stopped, goes on, and is killed while everybody uses it or waits for it: all are told, with what they may believe.
+#[test]
+fn a_server_that_is_killed_in_the_middle_is_told_to_all() {
+    procshare_harness::watchdog(Duration::from_secs(120), || {
+        let seed = Rng::seed_from_env();
+        println!("PROCSHARE_SEED={seed}");
+        let (mut storm, directory) = (Storm::new(seed), Scratch::new());
+        let objects = Objects::open(&storm.manager).unwrap();
+        let mut crew: Vec<Client> = (0..CREW.len()).map(|place| storm.client(place, &directory.0)).collect();
+        let plain =
+            Manager::builder().key(key()).transport(Transport::Socket).connect(&storm.server.near).unwrap();
+        let waits: Vec<_> = [&storm.manager, &plain].into_iter().flat_map(waiters).collect();
+        eventually("all wait", || storm.manager.stats().unwrap().waiting >= waits.len() as u64);
+        storm.let_work(&mut crew, 500);
+        // Longer than anybody spins, yields or naps.
+        storm.server.stop_for(Duration::from_millis(200));
+        storm.let_work(&mut crew, 500);
+        assert!(waits.iter().all(|wait| !wait.is_finished()), "nobody notices a stop");
+        let killed = Instant::now();
+        storm.server.signal(libc::SIGKILL);
+        for wait in waits {
+            let told = wait.join().unwrap();
+            assert!(matches!(told, ManagerError::Disconnected { maybe_done: true, .. }), "{told}");
+        }
+        let waited = killed.elapsed();
+        crew.into_iter().for_each(|client| client.child.wait(Duration::from_secs(60)).unwrap());
+        println!("told to all that waited in {waited:?}, to all clients in {:?}", killed.elapsed());
+        assert!(matches!(objects.count.get(), Err(ManagerError::Disconnected { maybe_done: false, .. })));
+        let notes = Notes::read(&directory.0);
+        let threads: usize = CREW.iter().map(|&(_, threads)| threads as usize).sum();
+        assert_eq!(notes.ended.len(), threads, "each of their threads: {:?}", notes.ended);
+        // What had been told until then can have been.
+        for ((place, key), history) in notes.histories(&[]) {
+            let verdict = explain(place, &history);
+            assert!(verdict.is_ok(), "{place:?} {key}: {}", verdict.unwrap_err());
+        }
+    });
+}
+
+/// Threads that wait for what never comes, each in another way.
+fn waiters(manager: &Manager) -> Vec<std::thread::JoinHandle<ManagerError>> {
+    type Wait = Box<dyn FnOnce() -> Option<procshare::Error> + Send>;
+    let event = Event::anonymous(manager).unwrap();
+    let (lock, permits) = (Lock::anonymous(manager).unwrap(), Semaphore::anonymous(manager, 0).unwrap());
+    let (queue, full) = (Queue::<u8>::anonymous(manager, None), Queue::<u8>::anonymous(manager, Some(1)));
+    let (queue, full, barrier) = (queue.unwrap(), full.unwrap(), Barrier::anonymous(manager, 2).unwrap());
+    let tasks = JoinableQueue::<u8>::anonymous(manager, None).unwrap();
+    full.put(1).unwrap();
+    tasks.put(1).unwrap();
+    // It stays: a guard that is leaked is held until its process ends.
+    std::mem::forget(lock.lock().unwrap());
+    let waits: [Wait; 7] = [
+        Box::new(move || event.wait().err().map(Into::into)),
+        Box::new(move || lock.lock().err().map(Into::into)),
+        Box::new(move || permits.acquire().err().map(Into::into)),
+        Box::new(move || queue.get().err().map(Into::into)),
+        Box::new(move || full.put(2).err().map(Into::into)),
+        Box::new(move || barrier.wait().err().map(Into::into)),
+        Box::new(move || tasks.join().err().map(Into::into)),
+    ];
+    let start = |wait: Wait| {
+        std::thread::spawn(move || match wait() {
+            Some(procshare::Error::Manager(error)) => *error.downcast().unwrap(),
+            other => panic!("{other:?}"),
+        })
+    };
+    waits.into_iter().map(start).collect()
+}
+
 /// Whether there is an order that explains what an object's clients were told.
 fn explain(place: Place, history: &[Op]) -> Result<(), String> {
     let verdict = match place {
