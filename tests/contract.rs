@@ -482,6 +482,20 @@ const MANAGER: &[Claim] = &[
         &["what_clients_are_told_can_have_been"],
     ),
     (
+        "a server that is stopped and goes on is not noticed; one that is killed is told to all, with what they may believe",
+        "manager/linear/storm",
+        &["a_server_that_is_killed_in_the_middle_is_told_to_all"],
+    ),
+    (
+        "a forked child uses and ends nothing of its parent's",
+        "manager/forks",
+        &[
+            "a_forked_child_uses_nothing_of_its_parents_and_ends_nothing",
+            "a_child_of_a_busy_process_does_not_hang",
+            "a_forked_child_does_not_end_its_parents_server",
+        ],
+    ),
+    (
         "whoever judges that knows bad histories",
         "manager/linear/judged",
         &[

@@ -233,6 +233,8 @@ fn a_server_that_is_killed_in_the_middle_is_told_to_all() {
             Manager::builder().key(key()).transport(Transport::Socket).connect(&storm.server.near).unwrap();
         let waits: Vec<_> = [&storm.manager, &plain].into_iter().flat_map(waiters).collect();
         eventually("all wait", || storm.manager.stats().unwrap().waiting >= waits.len() as u64);
+        let all = CREW.len() as u64 + 2;
+        eventually("all are in", || storm.manager.stats().unwrap().clients == all);
         storm.let_work(&mut crew, 500);
         // Longer than anybody spins, yields or naps.
         storm.server.stop_for(Duration::from_millis(200));
