@@ -8,6 +8,12 @@ use procshare::Trust;
 use crate::address::Space;
 use crate::demo::MOST_WORKERS;
 
+#[cfg(unix)]
+mod manager;
+
+#[cfg(unix)]
+pub(crate) use self::manager::{ConnectArgs, KeyArgs, Serve};
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, and all is well
@@ -88,7 +94,7 @@ pub(crate) struct Ls {
 
     #[cfg(unix)]
     #[command(flatten)]
-    pub(crate) key: KeyArgs,
+    pub(crate) connect: ConnectArgs,
 
     #[command(flatten)]
     pub(crate) place: SpaceArgs,
@@ -133,7 +139,7 @@ pub(crate) struct Show {
 
     #[cfg(unix)]
     #[command(flatten)]
-    pub(crate) key: KeyArgs,
+    pub(crate) connect: ConnectArgs,
 
     #[command(flatten)]
     pub(crate) place: SpaceArgs,
@@ -208,59 +214,6 @@ pub(crate) struct Doctor {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// Run a manager: a server that keeps dicts, lists, locks and queues for clients of any language
-///
-/// Over a Unix socket it lets in processes of the same user; with a key, whoever knows it. TCP needs a key. Objects live as
-/// long as the server, which ends on SIGTERM and SIGINT.
-#[cfg(unix)]
-#[derive(ClapArgs)]
-#[command(after_help = "\
-Examples:
-  procshare serve /run/user/1000/jobs.sock
-  head -c 32 /dev/urandom | base64 > key && chmod 600 key
-  procshare serve tcp:0.0.0.0:7070 --key-file key --memory 4096 --log info")]
-pub(crate) struct Serve {
-    /// Where to listen: unix:/path, a path with a slash, or tcp:HOST:PORT
-    #[arg(value_name = "ADDRESS", required = true)]
-    pub(crate) addresses: Vec<procshare::manager::Address>,
-
-    #[command(flatten)]
-    pub(crate) key: KeyArgs,
-
-    /// How many clients may be connected at once
-    #[arg(long, value_name = "N")]
-    pub(crate) clients: Option<usize>,
-
-    /// How much may be stored, in MiB
-    #[arg(long, value_name = "MIB")]
-    pub(crate) memory: Option<usize>,
-
-    /// After how many seconds of silence a client is ended
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) idle: Option<u64>,
-
-    /// Write a log to standard error: error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL")]
-    pub(crate) log: Option<tracing_subscriber::filter::LevelFilter>,
-
-    /// Print one JSON object with the addresses
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Which key to show, and to ask for.
-#[cfg(unix)]
-#[derive(ClapArgs)]
-pub(crate) struct KeyArgs {
-    /// The file with the key; only its owner may have rights on it
-    #[arg(long, value_name = "FILE", conflicts_with = "key_env")]
-    pub(crate) key_file: Option<PathBuf>,
-
-    /// The environment variable with the key
-    #[arg(long, value_name = "NAME")]
-    pub(crate) key_env: Option<String>,
 }
 
 /// Print the items of a queue, a pipe or a broadcast as they come, without taking any

@@ -17,7 +17,7 @@ const SHOWN_USERS: usize = 3;
 pub(crate) fn run(args: &Ls) -> Result<Verdict> {
     #[cfg(unix)]
     if let Some(address) = &args.manager {
-        return super::manager::list(address, &args.key, args.json);
+        return super::manager::list(address, &args.connect, args.json);
     }
     let space = args.positional.clone().or_else(|| args.place.space.clone());
     let place = Place::of(&SpaceArgs { space, trust: args.place.trust })?;

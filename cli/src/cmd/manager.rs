@@ -7,7 +7,7 @@ use procshare::manager::{Address, Any, Key, Manager, ObjectDetail};
 use serde_json::{Map, Value, json};
 
 use super::show::line;
-use crate::args::KeyArgs;
+use crate::args::{ConnectArgs, KeyArgs};
 use crate::output::{self, Verdict};
 
 /// How many elements are shown.
@@ -24,17 +24,17 @@ pub(super) fn key(args: &KeyArgs) -> Result<Option<Key>> {
     })
 }
 
-fn connect(address: &Address, keys: &KeyArgs) -> Result<Manager> {
-    let mut connector = Manager::builder();
-    if let Some(key) = key(keys)? {
+fn connect(address: &Address, how: &ConnectArgs) -> Result<Manager> {
+    let mut connector = Manager::builder().transport(how.transport);
+    if let Some(key) = key(&how.key)? {
         connector = connector.key(key);
     }
     Ok(connector.connect(address)?)
 }
 
 /// Lists a manager's objects, and what it has in all.
-pub(super) fn list(address: &Address, keys: &KeyArgs, as_json: bool) -> Result<Verdict> {
-    let manager = connect(address, keys)?;
+pub(super) fn list(address: &Address, how: &ConnectArgs, as_json: bool) -> Result<Verdict> {
+    let manager = connect(address, how)?;
     let (objects, stats) = (manager.objects()?, manager.stats()?);
     if as_json {
         let (place, transport) = (address.to_string(), manager.transport().to_string());
@@ -71,8 +71,8 @@ pub(super) fn list(address: &Address, keys: &KeyArgs, as_json: bool) -> Result<V
 }
 
 /// Shows one object of a manager: by its name, or as `@` and its number.
-pub(super) fn show(address: &Address, keys: &KeyArgs, name: &str, as_json: bool) -> Result<Verdict> {
-    let manager = connect(address, keys)?;
+pub(super) fn show(address: &Address, how: &ConnectArgs, name: &str, as_json: bool) -> Result<Verdict> {
+    let manager = connect(address, how)?;
     let number = name.strip_prefix('@').and_then(|number| number.parse().ok());
     let detail = match number {
         Some(number) => manager.describe_number(number, SHOWN)?,

@@ -22,6 +22,15 @@ pub(crate) fn run(args: &Serve) -> Result<Verdict> {
     let mut limits = Limits { idle: args.idle.map(Duration::from_secs), ..Limits::default() };
     limits.clients = args.clients.unwrap_or(limits.clients);
     limits.memory = args.memory.map_or(limits.memory, |mebibytes| mebibytes.saturating_mul(1 << 20));
+    limits.objects = args.objects.unwrap_or(limits.objects);
+    limits.ring = args.ring.unwrap_or(limits.ring);
+    limits.lost = args.lost.map_or(limits.lost, Duration::from_secs);
+    if let Some(mebibytes) = args.frame {
+        limits.frame = usize::from(mebibytes) << 20;
+        // As many times a frame as it is unless said.
+        limits.unread = limits.unread.max(2 * limits.frame);
+        limits.buffers = limits.buffers.max(16 * limits.frame);
+    }
     let mut builder = Server::builder().limits(limits);
     for address in &args.addresses {
         builder = builder.address(address.clone());

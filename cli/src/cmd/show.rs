@@ -16,7 +16,7 @@ use crate::output::{self, Verdict};
 pub(crate) fn run(args: &Show) -> Result<Verdict> {
     #[cfg(unix)]
     if let Some(address) = &args.manager {
-        return super::manager::show(address, &args.key, &args.name, args.json);
+        return super::manager::show(address, &args.connect, &args.name, args.json);
     }
     let address = Address::parse(&args.name, &args.place)?;
     let inspector = address.place.inspect()?;

@@ -107,3 +107,47 @@ fn serve_over_tcp_needs_a_key() {
     end(child);
     std::fs::remove_file(path).unwrap();
 }
+
+#[test]
+fn rings_are_given_out_as_the_server_and_the_client_say() {
+    let path = std::env::temp_dir().join(format!("procshare-cli-ring-{}", std::process::id()));
+    let name = path.to_str().unwrap();
+    let transport = |args: &[&str]| {
+        let listed = procshare(&[&["ls", "--manager", name, "--json"], args].concat()).exits(0).json();
+        listed["transport"].as_str().unwrap().to_owned()
+    };
+    let (child, _) = serving(&[name, "--ring", "4096", "--objects", "1", "--lost", "0"]);
+    assert_eq!(transport(&[]), if cfg!(target_os = "linux") { "ring" } else { "socket" });
+    assert_eq!(transport(&["--transport", "socket"]), "socket");
+    let manager = Manager::connect(&Address::Unix(path.clone())).unwrap();
+    let _first = Dict::<u32, u32>::anonymous(&manager).unwrap();
+    assert!(Dict::<u32, u32>::anonymous(&manager).unwrap_err().to_string().contains("1 objects"));
+    end(child);
+    let (child, _) = serving(&[name, "--ring", "0"]);
+    assert_eq!(transport(&[]), "socket");
+    let refused = procshare(&["ls", "--manager", name, "--transport", "ring"]).exits(1);
+    assert!(refused.err.contains("gives out no rings"), "{refused:?}");
+    end(child);
+    procshare(&["serve", name, "--ring", "5000"]).exits(2);
+    procshare(&["ls", "--transport", "socket"]).exits(2);
+    procshare(&["ls", "--manager", name, "--transport", "pigeon"]).exits(2);
+}
+
+#[test]
+fn serve_ends_in_good_order_when_it_is_interrupted() {
+    let path = std::env::temp_dir().join(format!("procshare-cli-int-{}", std::process::id()));
+    let (mut child, _) = serving(&[path.to_str().unwrap(), "--log", "info"]);
+    let manager = Manager::connect(&Address::Unix(path.clone())).unwrap();
+    let event = procshare::manager::Event::anonymous(&manager).unwrap();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| event.wait());
+        while manager.stats().unwrap().waiting == 0 {
+            std::thread::yield_now();
+        }
+        // SAFETY: takes no pointers; the child has not been waited for, so its number is its own.
+        assert_eq!(unsafe { libc::kill(child.id().try_into().unwrap(), libc::SIGINT) }, 0);
+        let told = waiter.join().unwrap().unwrap_err().to_string();
+        assert!(told.contains("shut down"), "{told}");
+    });
+    assert!(child.wait().unwrap().success() && !path.exists());
+}
