@@ -4,7 +4,7 @@
 //! ([`pinning`]). A receiver that can tell when its arguments are complete notes which objects are among them ([`receiving`]), and keeps
 //! them ([`Address::keep`]) before it says so.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -100,8 +100,12 @@ impl Address {
 }
 
 thread_local! {
-    /// The references that were taken for handles, while somebody collects them.
-    static PINS: RefCell<Option<Vec<Kept>>> = const { RefCell::new(None) };
+    /// How many collect references now, each while another one does.
+    static COLLECTORS: Cell<usize> = const { Cell::new(0) };
+    /// How many references there are for them.
+    static PINNED: Cell<usize> = const { Cell::new(0) };
+    /// The references that were taken for handles while somebody collects them: those for the innermost are last.
+    static PINS: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
     /// The addresses that arrived, while somebody wants to know.
     static RECEIVED: RefCell<Option<Vec<Address>>> = const { RefCell::new(None) };
 }
@@ -109,10 +113,13 @@ thread_local! {
 /// Keeps `segment` for the receiver of a handle: until this process ends, or as long as the collector wants.
 pub(super) fn pin(segment: &Arc<Segment>) {
     let kept = Kept { _segment: Arc::clone(segment) };
-    PINS.with(|pins| match &mut *pins.borrow_mut() {
-        Some(pins) => pins.push(kept),
+    if COLLECTORS.get() == 0 {
         // A reference that is never given back keeps the object attached until this process ends.
-        None => std::mem::forget(kept),
+        return std::mem::forget(kept);
+    }
+    PINS.with_borrow_mut(|pins| {
+        pins.push(kept);
+        PINNED.set(pins.len());
     });
 }
 
@@ -126,22 +133,48 @@ pub(super) fn note(address: &Address) {
 }
 
 /// Calls `make` and returns the objects that handles were made of meanwhile, which stay as long as the caller keeps them.
+///
+/// Costs next to nothing if there are none: tasks by the million are encoded so.
 #[cfg_attr(not(feature = "process"), allow(dead_code, reason = "arguments go to processes only"))]
-pub(crate) fn pinning<R>(make: impl FnOnce() -> R) -> (R, Vec<Kept>) {
-    let before = PINS.replace(Some(Vec::new()));
-    let _restore = Restore(Some(before));
+#[inline]
+pub(crate) fn pinning<R>(make: impl FnOnce() -> R) -> (R, Option<Vec<Kept>>) {
+    let collector = Collector::begin();
     let made = make();
-    (made, PINS.with(|pins| pins.borrow_mut().take()).unwrap_or_default())
+    (made, collector.take())
 }
 
-/// Gives an outer collector its place back, also after a panic.
-struct Restore(Option<Option<Vec<Kept>>>);
+/// Somebody who collects references.
+struct Collector {
+    /// So many are for others.
+    before: usize,
+}
 
-impl Drop for Restore {
+impl Collector {
+    #[inline]
+    fn begin() -> Self {
+        COLLECTORS.set(COLLECTORS.get() + 1);
+        Collector { before: PINNED.get() }
+    }
+
+    /// What there is for it, if there is anything.
+    #[inline]
+    fn take(&self) -> Option<Vec<Kept>> {
+        (PINNED.get() != self.before).then(|| self.take_some())
+    }
+
+    #[cold]
+    fn take_some(&self) -> Vec<Kept> {
+        PINNED.set(self.before);
+        PINS.with_borrow_mut(|pins| pins.split_off(self.before))
+    }
+}
+
+impl Drop for Collector {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(before) = self.0.take() {
-            drop(PINS.replace(before));
-        }
+        COLLECTORS.set(COLLECTORS.get() - 1);
+        // After a panic nobody wants them.
+        drop(self.take());
     }
 }
 
@@ -152,4 +185,54 @@ pub(crate) fn receiving<R>(read: impl FnOnce(&dyn Fn() -> Vec<Address>) -> R) ->
     let result = read(&|| RECEIVED.take().unwrap_or_default());
     RECEIVED.set(None);
     result
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::participant::Object;
+    use crate::sync::Lock;
+
+    #[test]
+    fn each_collector_has_the_references_that_were_taken_for_it() {
+        let lock = Lock::anonymous().unwrap();
+        let references = || Arc::strong_count(&Object::attached(&lock).segment);
+        let before = references();
+        let take = || pin(&Object::attached(&lock).segment);
+        let ((inner, none), outer) = pinning(|| {
+            take();
+            let (_, inner) = pinning(|| (take(), take()));
+            take();
+            let (_, none) = pinning(|| ());
+            (inner.unwrap(), none)
+        });
+        assert_eq!((inner.len(), none.is_none(), outer.as_ref().map(Vec::len)), (2, true, Some(2)));
+        assert_eq!(references(), before + 4);
+        drop(inner);
+        assert_eq!(references(), before + 2);
+        drop(outer);
+        assert_eq!(references(), before);
+        take();
+        assert_eq!(references(), before + 1, "for nobody: kept until the process ends");
+    }
+
+    #[test]
+    fn after_a_panic_nothing_is_kept_and_others_have_theirs() {
+        let lock = Lock::anonymous().unwrap();
+        let references = || Arc::strong_count(&Object::attached(&lock).segment);
+        let before = references();
+        let take = || pin(&Object::attached(&lock).segment);
+        let (caught, outer) = pinning(|| {
+            take();
+            let inner = || {
+                pinning(|| {
+                    take();
+                    panic!("no more");
+                })
+            };
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(inner)).map(|_: ((), _)| ())
+        });
+        assert!(caught.is_err());
+        assert_eq!((outer.as_ref().map(Vec::len), references()), (Some(1), before + 1));
+    }
 }

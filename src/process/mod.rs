@@ -36,6 +36,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `task` | what a task is, and how its arguments travel |
+//! | `codec` | values as bytes |
 //! | `registry` | the tasks of this program, and its fingerprint |
 //! | `order` | what starter and started write on their paper |
 //! | `builder`, `handle` | starting, and what one has then |
@@ -49,6 +50,7 @@
 
 mod builder;
 mod child;
+mod codec;
 mod connection;
 mod current;
 mod error;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::codec::encode;
+use super::pool::{Shift, run_all};
 use crate::participant::{Handle, Object};
 
 /// A function that can run in another process: made by [`#[procshare::task]`](macro@crate::task).
@@ -29,10 +31,14 @@ pub struct Entry {
     pub(super) name: &'static str,
     pub(super) signature: &'static str,
     pub(super) run: Run,
+    pub(super) run_all: RunAll,
 }
 
 /// Decodes arguments, says `ready`, calls, and appends the encoded output.
 pub(super) type Run = fn(args: &[u8], ready: &mut dyn FnMut(), output: &mut Vec<u8>) -> Result<(), Unfit>;
+
+/// Runs all tasks of a chunk, in the worker of a pool.
+pub(super) type RunAll = fn(shift: &mut Shift<'_>) -> crate::Result<()>;
 
 /// Bytes that are no arguments, or an output that has no bytes.
 #[derive(Debug)]
@@ -44,7 +50,7 @@ pub(super) enum Unfit {
 impl Entry {
     /// The entry of a task; called by the attribute's code.
     pub const fn of<T: Task>(name: &'static str, signature: &'static str) -> Self {
-        Entry { name, signature, run: run::<T> }
+        Entry { name, signature, run: run::<T>, run_all: run_all::<T> }
     }
 
     /// The task's name.
@@ -63,20 +69,6 @@ fn run<T: Task>(args: &[u8], ready: &mut dyn FnMut(), output: &mut Vec<u8>) -> R
     let args = postcard::from_bytes::<T::Args>(args).map_err(Unfit::Arguments)?;
     ready();
     encode(&T::call(args), output).map_err(Unfit::Output)
-}
-
-/// Appends the bytes of `value`; after an error, some of them.
-pub(super) fn encode<V: Serialize + ?Sized>(value: &V, to: &mut Vec<u8>) -> postcard::Result<()> {
-    postcard::to_extend(value, Onto(to)).map(|_| ())
-}
-
-/// A buffer that is lent to the codec, so that what it held before survives an error.
-struct Onto<'a>(&'a mut Vec<u8>);
-
-impl Extend<u8> for Onto<'_> {
-    fn extend<I: IntoIterator<Item = u8>>(&mut self, bytes: I) {
-        self.0.extend(bytes);
-    }
 }
 
 /// What can be passed where a task has a parameter of type `P`.

@@ -50,6 +50,24 @@ impl Arrival {
         self.at = message.end;
         Some(Ok(message.payload))
     }
+
+    /// Appends what `decode` makes of each; stops at an error, which is the outcome of the task of that index.
+    #[inline]
+    pub(super) fn decode_onto<R>(
+        &self,
+        outputs: &mut Vec<R>,
+        decode: impl Fn(&[u8]) -> Result<R, TaskError>,
+    ) -> Result<(), (u64, TaskError)> {
+        let messages = self.what.as_ref().map_err(|error| (self.first, error.clone()))?;
+        let mut at = self.at;
+        outputs.reserve(self.count as usize);
+        for index in self.first..self.first + self.count {
+            let Ok(Some(message)) = message::at(messages, at) else { break };
+            outputs.push(decode(message.payload).map_err(|error| (index, error))?);
+            at = message.end;
+        }
+        Ok(())
+    }
 }
 
 /// Called with all outcomes of a batch.
@@ -125,8 +143,13 @@ impl Batch {
         calls
     }
 
-    /// Waits until `wanted` outcomes are there (or the deadline has come), and takes what is there.
-    pub(super) fn take(&self, engine: &Arc<Engine>, wanted: u64, deadline: Option<Instant>) -> Vec<Arrival> {
+    /// Waits until enough outcomes are there (or the deadline has come), and takes what is there.
+    pub(super) fn take(
+        &self,
+        engine: &Arc<Engine>,
+        wanted: Wanted,
+        deadline: Option<Instant>,
+    ) -> Vec<Arrival> {
         let mut state = self.wait(Some(engine), wanted, deadline);
         state.count = 0;
         std::mem::take(&mut state.list)
@@ -138,7 +161,7 @@ impl Batch {
         engine: Option<&Arc<Engine>>,
         deadline: Option<Instant>,
     ) -> Option<Vec<Arrival>> {
-        let state = self.wait(engine, self.total, deadline);
+        let state = self.wait(engine, Wanted::all(self.total), deadline);
         (state.count >= self.total).then(|| state.list.clone())
     }
 
@@ -163,12 +186,11 @@ impl Batch {
     fn wait(
         &self,
         engine: Option<&Arc<Engine>>,
-        wanted: u64,
+        wanted: Wanted,
         deadline: Option<Instant>,
     ) -> MutexGuard<'_, Arrivals> {
         let mut state = self.lock();
-        let is_enough = |state: &Arrivals| state.count >= wanted;
-        if is_enough(&state) {
+        if state.count >= wanted.awake {
             return state;
         }
         drop(state);
@@ -176,15 +198,23 @@ impl Batch {
             loop {
                 state = self.lock();
                 let rest = rest_of(deadline);
-                if is_enough(&state) || rest == Some(Duration::ZERO) {
+                if state.count >= wanted.awake || rest == Some(Duration::ZERO) {
                     return state;
                 }
                 drop(state);
                 lead.turn(rest);
             }
         }
-        state = self.lock();
-        while !is_enough(&state) {
+        let listener = engine.map(Listener::new);
+        let state = self.sleep(wanted.asleep, deadline);
+        drop(listener);
+        state
+    }
+
+    /// Waits for outcomes until somebody else has heard them.
+    fn sleep(&self, wanted: u64, deadline: Option<Instant>) -> MutexGuard<'_, Arrivals> {
+        let mut state = self.lock();
+        while state.count < wanted {
             let rest = rest_of(deadline);
             if rest == Some(Duration::ZERO) {
                 break;
@@ -201,6 +231,42 @@ impl Batch {
             state.sleepers -= 1;
         }
         state
+    }
+}
+
+/// How many outcomes a thread waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// If it hears the workers itself.
+    awake: u64,
+    /// If somebody else has to wake it.
+    asleep: u64,
+}
+
+impl Wanted {
+    pub(super) fn all(count: u64) -> Self {
+        Wanted { awake: count, asleep: count }
+    }
+
+    /// Any, but not to be woken for less than `asleep`.
+    pub(super) fn any_or(asleep: u64) -> Self {
+        Wanted { awake: 1, asleep }
+    }
+}
+
+/// A thread that sleeps while somebody else hears the workers: they must be heard.
+struct Listener<'a>(&'a Arc<Engine>);
+
+impl<'a> Listener<'a> {
+    fn new(engine: &'a Arc<Engine>) -> Self {
+        engine.note_listener(true);
+        Listener(engine)
+    }
+}
+
+impl Drop for Listener<'_> {
+    fn drop(&mut self) {
+        self.0.note_listener(false);
     }
 }
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 use super::batch::{Arrival, Batch};
 use super::callbacks::Callbacks;
 use super::crew::Post;
-use super::run::Run;
+use super::router::{Duty, Router, Watch};
+use super::run::{Kind, Run};
 use super::start::{self, Recipe};
 use super::state::{Effects, Phase, State};
 use crate::process::error::{Exit, TaskError};
@@ -51,29 +52,15 @@ pub(super) struct Engine {
     look: AtomicBool,
 }
 
-/// How the router is called. Apart from the state: who notices a worker's end must not wait for it.
-#[derive(Default)]
-struct Router {
-    /// It sleeps until it is called, or is about to.
-    rests: AtomicBool,
-    is_called: Mutex<bool>,
-    called: Condvar,
-}
-
-impl Router {
-    fn call(&self) {
-        *self.is_called.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.called.notify_one();
-    }
-
-    /// Sleeps until it is called.
-    fn rest(&self) {
-        let mut is_called = self.is_called.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*is_called {
-            is_called = self.called.wait(is_called).unwrap_or_else(PoisonError::into_inner);
-        }
-        *is_called = false;
-    }
+/// Who hears the workers about tasks that were submitted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Next {
+    /// Who submitted them, right away.
+    Waits,
+    /// Who submitted them, and comes back soon: to submit more, or to wait.
+    Returns,
+    /// Somebody else.
+    Leaves,
 }
 
 impl Engine {
@@ -100,14 +87,20 @@ impl Engine {
         if self.owner == std::process::id() { Ok(()) } else { Err(TaskError::NotAChild { pid: self.owner }) }
     }
 
-    /// Takes tasks in. Who says that it `waits` for them right away spares the router.
-    pub(super) fn submit(self: &Arc<Self>, run: Run, waits: bool) -> Result<(), TaskError> {
+    /// Takes tasks in.
+    pub(super) fn submit(self: &Arc<Self>, run: Run, next: Next) -> Result<(), TaskError> {
         self.check_mine()?;
-        self.submit_into(self.lock(), run, waits)
+        self.submit_into(self.lock(), run, next)
+    }
+
+    /// How many tasks of a kind are worth being submitted together, as far as that is known.
+    pub(super) fn worth(&self, kind: &Kind) -> Result<Option<u64>, TaskError> {
+        self.check_mine()?;
+        Ok(self.lock().worth(kind))
     }
 
     /// Takes tasks in once there is room in the window.
-    pub(super) fn submit_in_turn(self: &Arc<Self>, run: Run, waits: bool) -> Result<(), TaskError> {
+    pub(super) fn submit_in_turn(self: &Arc<Self>, run: Run, next: Next) -> Result<(), TaskError> {
         self.check_mine()?;
         let is_full = |state: &State| matches!(state.phase, Phase::Open) && state.pending() >= self.window;
         let mut state = self.lock();
@@ -123,7 +116,7 @@ impl Engine {
         while is_full(&state) {
             state = self.sleep(state);
         }
-        self.submit_into(state, run, waits)
+        self.submit_into(state, run, next)
     }
 
     /// Takes in all tasks of a batch once there is room in the window for one; `failed` are outcomes that it has already.
@@ -135,9 +128,9 @@ impl Engine {
     ) -> Result<(), TaskError> {
         let mut runs = runs.into_iter();
         let Some(first) = runs.next() else { return Ok(()) };
-        self.submit_in_turn(first, false)?;
+        self.submit_in_turn(first, Next::Leaves)?;
         for run in runs {
-            self.submit(run, false)?;
+            self.submit(run, Next::Leaves)?;
         }
         for arrival in failed {
             self.tell(batch, arrival);
@@ -156,7 +149,7 @@ impl Engine {
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
         run: Run,
-        waits: bool,
+        next: Next,
     ) -> Result<(), TaskError> {
         match &state.phase {
             Phase::Open => {}
@@ -165,8 +158,14 @@ impl Engine {
         }
         state.submit(run);
         let mut effects = Effects::default();
+        if next == Next::Returns && !state.roles.is_led {
+            // Nobody else does until then.
+            self.hear(&mut state, &mut effects);
+        }
         state.pump(&mut effects);
-        if !waits {
+        state.roles.visits += 1;
+        state.roles.is_left |= next == Next::Leaves;
+        if next != Next::Waits {
             self.call_router(&state);
         }
         self.finish(state, effects);
@@ -218,7 +217,8 @@ impl Engine {
     }
 
     /// As [`finish`](Self::finish), for whoever does not lead: the leader shall see it, too.
-    pub(super) fn finish_beside(self: &Arc<Self>, state: MutexGuard<'_, State>, effects: Effects) {
+    pub(super) fn finish_beside(self: &Arc<Self>, mut state: MutexGuard<'_, State>, effects: Effects) {
+        state.roles.is_left = true;
         self.call_router(&state);
         self.finish(state, effects);
         // Nobody can be told of a failure here; the leader looks again after a slice.
@@ -240,6 +240,7 @@ impl Engine {
 
     fn sleep<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         state.roles.sleepers += 1;
+        self.call_router(&state);
         let mut state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         state.roles.sleepers -= 1;
         state
@@ -247,27 +248,35 @@ impl Engine {
 
     /// Has the workers looked after. Takes no lock that anybody holds for long.
     pub(super) fn look_around(&self) {
-        // SeqCst: with `route`, either this sees that the router rests, or the router sees that it is wanted. The Release in it pairs
-        // with the leader's swap: it then finds what made somebody call this.
+        // SeqCst: as in `Router::call`. The Release in it pairs with the leader's swap: it then finds what made somebody call this.
         self.look.store(true, Ordering::SeqCst);
         // As in `finish_beside`.
         let _ = self.bell.set();
-        if self.router.rests.load(Ordering::SeqCst) {
-            self.router.call();
-        }
+        self.router.call(true);
     }
 
     /// Wakes the router if there is something to hear and nobody else does.
     fn call_router(&self, state: &State) {
-        // SeqCst: no less than beside; it was set under the lock that the caller has, or is not set yet.
-        if self.router.rests.load(Ordering::SeqCst) && !self.may_rest(state) {
-            self.router.call();
+        if !self.may_rest(state) {
+            self.router.call(state.roles.is_urgent());
         }
     }
 
     fn may_rest(&self, state: &State) -> bool {
         // SeqCst: pairs with `look_around`.
         state.roles.is_led || (state.rests() && !self.look.load(Ordering::SeqCst))
+    }
+
+    /// What the router shall do; it has seen so many visits.
+    fn duty(&self, watch: &mut Watch) -> Duty {
+        let mut state = self.lock();
+        let was_here = std::mem::replace(&mut watch.visits, state.roles.visits) != state.roles.visits;
+        if self.may_rest(&state) {
+            state.roles.is_left &= state.roles.is_led;
+            return if was_here { Duty::Wait } else { Duty::Rest };
+        }
+        let waits = was_here && !state.roles.is_urgent() && !self.look.load(Ordering::SeqCst);
+        if waits { Duty::Wait } else { Duty::Hear }
     }
 
     /// Becomes the leader, unless there is one.
@@ -280,24 +289,28 @@ impl Engine {
 
     /// The router's life: until the pool is over and all workers have ended.
     pub(super) fn route(self: &Arc<Self>) {
-        let slice = Cell::new(WHISPER_SLICE);
+        let (slice, mut watch) = (Cell::new(WHISPER_SLICE), Watch::default());
         loop {
-            while self.may_rest_now() {
-                self.router.rest();
-            }
-            self.router.rests.store(false, Ordering::SeqCst);
+            self.router.rest_unless(&mut watch, |watch| self.duty(watch));
             if self.turn(&slice, None) {
                 return;
             }
         }
     }
 
-    /// Says that the router rests, unless it must not.
-    fn may_rest_now(&self) -> bool {
-        let state = self.lock();
-        // SeqCst: said before it is looked whether it is wanted.
-        self.router.rests.store(true, Ordering::SeqCst);
-        self.may_rest(&state)
+    /// Notes a thread that sleeps until outcomes have arrived while somebody else hears the workers, or that it does not any more.
+    pub(super) fn note_listener(&self, comes: bool) {
+        let mut state = self.lock();
+        let count = &mut state.roles.listeners;
+        *count = if comes { *count + 1 } else { *count - 1 };
+        if comes {
+            self.call_router(&state);
+        }
+    }
+
+    /// Takes in what workers have said.
+    fn hear(&self, state: &mut State, effects: &mut Effects) -> bool {
+        state.hear(&|output| self.recipe.check(output), effects)
     }
 
     /// Waits for the bell, at most `most`, and does what there is to do; tells whether the pool is over.
@@ -310,7 +323,7 @@ impl Engine {
             let error = TaskError::System { action: "wait for workers", reason: error.to_string() };
             state.end_all(error, &mut effects);
         }
-        let any = state.hear(&|output| self.recipe.check(output), &mut effects);
+        let any = self.hear(&mut state, &mut effects);
         // Acquire: what made somebody ask for it is seen. Asked without a word, too, when nothing else happens.
         if self.look.swap(false, Ordering::Acquire) || !matches!(rung, Ok(true)) {
             self.look_after_workers(&mut state, &mut effects);
@@ -371,6 +384,7 @@ impl Drop for Lead<'_> {
     fn drop(&mut self) {
         let mut state = self.engine.lock();
         state.roles.is_led = false;
+        state.roles.visits += 1;
         self.engine.call_router(&state);
     }
 }

@@ -150,14 +150,12 @@ impl<R> fmt::Debug for Job<R> {
     }
 }
 
-/// The output that the bytes of an outcome are.
-pub(super) fn decode<R: DeserializeOwned>(
-    task: &'static str,
-    outcome: Result<&[u8], TaskError>,
-) -> Result<R, TaskError> {
+/// The output that these bytes are.
+#[inline]
+pub(super) fn decode<R: DeserializeOwned>(task: &'static str, bytes: &[u8]) -> Result<R, TaskError> {
     let codec =
         |error: postcard::Error| TaskError::Codec { task, what: "the output", reason: error.to_string() };
-    postcard::from_bytes(outcome?).map_err(codec)
+    postcard::from_bytes(bytes).map_err(codec)
 }
 
 /// What came of the only task of a batch.
@@ -166,7 +164,7 @@ pub(super) fn decode_one<R: DeserializeOwned>(
     mut outcomes: Vec<Arrival>,
 ) -> Result<R, TaskError> {
     match outcomes.first_mut().and_then(Arrival::next) {
-        Some(outcome) => decode(task, outcome),
+        Some(outcome) => decode(task, outcome?),
         None => Err(TaskError::Cancelled),
     }
 }
@@ -178,10 +176,8 @@ pub(super) fn decode_all<R: DeserializeOwned>(
 ) -> Result<Vec<R>, TaskError> {
     outcomes.sort_unstable_by_key(Arrival::first);
     let mut outputs = Vec::with_capacity(outcomes.iter().map(|arrival| arrival.count() as usize).sum());
-    for mut arrival in outcomes {
-        while let Some(outcome) = arrival.next() {
-            outputs.push(decode(task, outcome)?);
-        }
+    for arrival in outcomes {
+        arrival.decode_onto(&mut outputs, |bytes| decode(task, bytes)).map_err(|(_, error)| error)?;
     }
     Ok(outputs)
 }

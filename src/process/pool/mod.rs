@@ -5,10 +5,12 @@
 //! | `builder` | how a pool is made |
 //! | `state` | what a pool knows: tasks that wait, workers, who has which |
 //! | `engine` | the state under its lock, and whoever hears the workers |
+//! | `router` | how the pool's own thread is called, and how it sleeps |
 //! | `crew` | the workers and their places |
 //! | `run` | tasks side by side: those that wait, and those at a worker |
 //! | `start` | how workers are started |
-//! | `worker` | the other side |
+//! | `worker`, `shift`, `voice` | the other side: a worker, its work on a chunk, what it says |
+//! | `clock` | looking at the clock among many small steps |
 //! | `message` | what travels |
 //! | `batch`, `job`, `stream` | where outcomes arrive: one by one, or many |
 //! | `rehearsal` | both sides without a process, for proofs |
@@ -17,15 +19,19 @@
 mod batch;
 mod builder;
 mod callbacks;
+mod clock;
 mod crew;
 mod engine;
 mod job;
 mod message;
 mod rehearsal;
+mod router;
 mod run;
+mod shift;
 mod start;
 mod state;
 mod stream;
+mod voice;
 mod worker;
 
 use std::fmt;
@@ -41,10 +47,11 @@ pub use state::{OnDeath, Progress};
 pub use stream::Outcomes;
 
 use batch::{Arrival, Batch, Callback};
-use engine::Engine;
+use engine::{Engine, Next};
 use job::{decode_all, decode_one};
 pub(super) use run::Encode;
 use run::{Kind, Run};
+pub(super) use shift::{Shift, run_all};
 use state::Phase;
 use stream::Feed;
 
@@ -109,7 +116,7 @@ impl Pool {
     ///
     /// As [`Job::get`].
     pub fn apply<T: Task>(&self, args: impl Arguments<T::Args>) -> Result<T::Output, TaskError> {
-        self.submit_one::<T>(args, None, true)?.get()
+        self.submit_one::<T>(args, None, Next::Waits)?.get()
     }
 
     /// Submits the task `T`. Waits while the window is full.
@@ -118,7 +125,7 @@ impl Pool {
     ///
     /// [`TaskError::Codec`] for arguments that cannot travel, [`TaskError::Closed`], and the reason why the pool ended.
     pub fn apply_async<T: Task>(&self, args: impl Arguments<T::Args>) -> Result<Job<T::Output>, TaskError> {
-        self.submit_one::<T>(args, None, false)
+        self.submit_one::<T>(args, None, Next::Leaves)
     }
 
     /// Submits the task `T`, and calls `callback` with what comes of it, on a thread of the pool: callbacks are called one after
@@ -134,20 +141,20 @@ impl Pool {
     ) -> Result<Job<T::Output>, TaskError> {
         let name = T::entry().name();
         let callback = Box::new(move |outcomes| callback(decode_one(name, outcomes)));
-        self.submit_one::<T>(args, Some(callback), false)
+        self.submit_one::<T>(args, Some(callback), Next::Leaves)
     }
 
     fn submit_one<T: Task>(
         &self,
         args: impl Arguments<T::Args>,
         callback: Option<Callback>,
-        waits: bool,
+        next: Next,
     ) -> Result<Job<T::Output>, TaskError> {
         let entry = T::entry();
         let batch = Arc::new(Batch::new(1, callback));
         let mut run = Run::new(Kind::new(entry, &batch, 1), 0);
         run.push(|to: &mut Vec<u8>| args.encode_all(to))?;
-        self.engine.submit_in_turn(run, waits)?;
+        self.engine.submit_in_turn(run, next)?;
         Ok(Job::new(entry.name(), batch, &self.engine, decode_one))
     }
 

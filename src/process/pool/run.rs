@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::batch::Batch;
-use super::message::{self, CHUNK_HEAD, TASK_HEAD};
+use super::message::{self, CHUNK_HEAD};
 use crate::participant::{Kept, pinning};
 use crate::process::error::TaskError;
 use crate::process::registry::index_of;
@@ -40,7 +40,7 @@ pub(super) struct Run {
     pub(super) kind: Kind,
     first: u64,
     count: u64,
-    /// From `at` on: length and arguments of each task.
+    /// From `at` on: the arguments of each task, as a message.
     bytes: Vec<u8>,
     at: usize,
     pins: Pins,
@@ -53,25 +53,18 @@ impl Run {
     }
 
     /// Adds a task whose arguments `encode` appends. After an error nothing was added.
+    #[inline]
     pub(super) fn push(&mut self, encode: impl Encode) -> Result<(), TaskError> {
-        let start = self.bytes.len();
         let bytes = &mut self.bytes;
-        bytes.extend([0; TASK_HEAD]);
-        let (encoded, pins) = pinning(|| encode(bytes));
-        let failed = match (encoded, u32::try_from(bytes.len() - start - TASK_HEAD)) {
-            (Ok(()), Ok(len)) => {
-                bytes[start..start + TASK_HEAD].copy_from_slice(&len.to_le_bytes());
-                if !pins.is_empty() {
-                    self.pins.push_back((self.first + self.count, pins));
-                }
-                self.count += 1;
-                return Ok(());
-            }
-            (Err(error), _) => error.to_string(),
-            (_, Err(_)) => "they are longer than 4 GiB".to_owned(),
-        };
-        bytes.truncate(start);
-        Err(unfit(self.kind.entry, failed))
+        let (encoded, pins) = pinning(|| message::add_usual(bytes, encode));
+        if let Err(error) = encoded {
+            return Err(unfit(self.kind.entry, error.to_string()));
+        }
+        if let Some(pins) = pins {
+            self.pins.push_back((self.first + self.count, pins));
+        }
+        self.count += 1;
+        Ok(())
     }
 
     pub(super) fn first(&self) -> u64 {
@@ -89,23 +82,14 @@ impl Run {
 
     /// Whether a chunk of the next task alone is one part.
     pub(super) fn starts_small(&self) -> bool {
-        let end = message::task_end(&self.bytes, self.at).unwrap_or(self.at);
+        let (end, _) = message::pass_usual(&self.bytes, self.at, 1);
         end - self.at + CHUNK_HEAD <= message::PART
     }
 
     /// Takes a chunk of at most `most` tasks off the front, in one part if the first task allows it.
     pub(super) fn take_chunk(&mut self, number: u64, most: u64) -> Chunk {
-        let (mut end, mut count) = (self.at, 0);
-        while count < most.min(self.count)
-            && let Some(next) = message::task_end(&self.bytes, end)
-        {
-            if count > 0 && next - self.at + CHUNK_HEAD > message::PART {
-                break;
-            }
-            end = next;
-            count += 1;
-        }
-        let mut message = message::chunk(number, self.kind.task, count as u32);
+        let (end, count) = self.chunk_end(most);
+        let mut message = message::chunk(number, self.kind.task, end - self.at);
         message.extend(&self.bytes[self.at..end]);
         let behind = self.first + count;
         let ours = self.pins.iter().take_while(|(index, _)| *index < behind).count();
@@ -114,6 +98,21 @@ impl Run {
         self.count -= count;
         self.at = end;
         Chunk { number, kind: self.kind.clone(), first, count, done: 0, is_begun: false, message, pins }
+    }
+
+    /// Where a chunk of at most `most` tasks ends, and how many they are.
+    fn chunk_end(&self, most: u64) -> (usize, u64) {
+        let room = message::PART - CHUNK_HEAD;
+        if most >= self.count && self.bytes() <= room {
+            return (self.bytes.len(), self.count);
+        }
+        let most = most.min(self.count);
+        let within = &self.bytes[..self.bytes.len().min(self.at + room)];
+        match message::pass_usual(within, self.at, most) {
+            // The first one alone is longer.
+            (_, 0) => message::pass_usual(&self.bytes, self.at, most.min(1)),
+            some => some,
+        }
     }
 }
 
@@ -150,10 +149,7 @@ impl Chunk {
 
     /// Those that have no outcome, as what waits.
     pub(super) fn rest(self) -> Run {
-        let mut at = CHUNK_HEAD;
-        for _ in 0..self.done {
-            at = message::task_end(&self.message, at).unwrap_or(at);
-        }
+        let (at, _) = message::pass_usual(&self.message, CHUNK_HEAD, self.done);
         let (first, count) = (self.first + self.done, self.count - self.done);
         Run { kind: self.kind, first, count, bytes: self.message, at, pins: self.pins }
     }

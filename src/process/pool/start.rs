@@ -32,7 +32,7 @@ pub(super) struct Initialiser {
     pub(super) args: Vec<u8>,
     /// Tells from the output whether it went well.
     pub(super) check: fn(&[u8]) -> Result<(), String>,
-    pub(super) _pins: Vec<Kept>,
+    pub(super) _pins: Option<Vec<Kept>>,
 }
 
 /// What an initialiser returns: nothing, or whether it went well.

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use super::batch::{Arrival, Batch};
 use super::crew::{Crew, Post, Worker};
 use super::message::{self, News};
-use super::run::{Chunk, Run};
+use super::run::{Chunk, Kind, Run};
 use crate::process::error::{Exit, TaskError};
 
 /// Chunks at a worker: one that it works on, and one that it finds when it is done.
 const CHUNKS_AHEAD: usize = 2;
-/// Tasks are put together until they are worth so much time.
+/// Tasks are put together until they are worth so much time: at most, and even if others could share them.
 const CHUNK_NS: u64 = 500_000;
+const LEAST_CHUNK_NS: u64 = 10_000;
+/// And so much when they are submitted.
+const PIECE_NS: u64 = 20_000;
 /// More workers in a row that end before they are ready are no accident.
 const MOST_FALSE_STARTS: u32 = 8;
 
@@ -83,8 +86,21 @@ pub(super) struct State {
 pub(super) struct Roles {
     /// A thread that waits for an outcome leads.
     pub(super) is_led: bool,
+    /// There are tasks that nobody comes back for to hear the workers.
+    pub(super) is_left: bool,
+    /// How often somebody who hears the workers was here.
+    pub(super) visits: u64,
     /// Threads that wait for room, or for the workers' ends.
     pub(super) sleepers: u32,
+    /// Threads that wait for outcomes and do not hear the workers.
+    pub(super) listeners: u32,
+}
+
+impl Roles {
+    /// Whether the workers must be heard even if somebody is about to come back.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.is_left || self.sleepers > 0 || self.listeners > 0
+    }
 }
 
 /// What is to be done once the lock is given back.
@@ -127,6 +143,12 @@ impl State {
         if run.len() > 0 {
             self.waiting.push_back(run);
         }
+    }
+
+    /// How many tasks of a kind are worth being submitted together, as far as that is known.
+    pub(super) fn worth(&self, kind: &Kind) -> Option<u64> {
+        let each = self.task_ns.get(&kind.task).filter(|_| kind.chunk == 0);
+        each.map(|each| PIECE_NS / each)
     }
 
     /// Takes back tasks that no worker has begun: a batch's, or all; tells how many.
@@ -212,7 +234,9 @@ impl State {
                 let most = match (run.kind.chunk as u64, self.task_ns.get(&run.kind.task)) {
                     // One, as long as nobody knows how long they take.
                     (0, None) => 1,
-                    (0, Some(each)) => (total / (2 * ready)).min(CHUNK_NS / each).max(1),
+                    (0, Some(each)) => {
+                        (total / (2 * ready)).min(CHUNK_NS / each).max(LEAST_CHUNK_NS / each).max(1)
+                    }
                     (wanted, _) => wanted,
                 };
                 self.next_chunk += 1;
@@ -316,14 +340,7 @@ impl State {
             _ if ended => u64::MAX,
             _ => 0,
         };
-        let (mut at, mut count) = (start, 0);
-        while count < most
-            && let Some(said) = message::at(heard, at)?
-            && said.news == News::Returned
-        {
-            at = said.end;
-            count += 1;
-        }
+        let (at, count) = message::pass_usual(heard, start, most);
         if count == 0 {
             return Err(message::Nonsense);
         }
@@ -346,7 +363,8 @@ impl State {
             Some(chunk) if said.news == News::Done && chunk.left() == 0 => {
                 let each = (number / chunk.len().max(1)).max(1);
                 let known = self.task_ns.entry(chunk.kind.task).or_insert(each);
-                *known = ((3 * *known + each) / 4).max(1);
+                // A worker that had to wait for a core is no reason to think that tasks take that long.
+                *known = ((3 * *known + each.min(2 * *known)) / 4).max(1);
                 worker.chunks.pop_front();
             }
             _ if ended => {}

@@ -7,20 +7,23 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use super::batch::{Arrival, Batch};
-use super::engine::Engine;
+use super::batch::{Arrival, Batch, Wanted};
+use super::clock::Clock;
+use super::engine::{Engine, Next};
 use super::job::decode;
 use super::run::{Encode, Kind, Run};
 use crate::process::error::TaskError;
 use crate::process::task::{Entry, Task};
 
-/// Tasks submitted under one lock: first, and at most.
+/// Tasks submitted under one lock, as long as nobody knows how long they take: first, and at most.
 const PIECE_FIRST: u64 = 16;
 const PIECE_MOST: u64 = 1024;
 /// Bytes of arguments that are drawn ahead where all outcomes are kept anyway.
 const AHEAD_BYTES: u64 = 1 << 20;
 /// An input that takes so long for one piece is slow: what was drawn is sent.
 const SLOW: Duration = Duration::from_micros(500);
+/// Room in memory for so many outputs at once, if the input says that there will be so many.
+const MOST_FORESEEN: usize = 1 << 16;
 
 /// The outcomes of tasks, as an iterator that draws its input as it goes: never more than the pool's window ahead.
 ///
@@ -75,20 +78,22 @@ pub(super) struct Feed<I> {
     arrived: u64,
     /// Bytes of all arguments so far.
     bytes: u64,
+    clock: Clock,
 }
 
 impl<I: Iterator<Item: Encode>> Feed<I> {
     pub(super) fn new<T: Task>(engine: &Arc<Engine>, chunk: usize, input: I) -> Self {
         let kind = Kind::new(T::entry(), &Arc::new(Batch::endless()), chunk);
-        Feed { engine: Arc::clone(engine), input: Some(input), kind, submitted: 0, arrived: 0, bytes: 0 }
+        let (engine, clock) = (Arc::clone(engine), Clock::new());
+        Feed { engine, input: Some(input), kind, submitted: 0, arrived: 0, bytes: 0, clock }
     }
 
     fn entry(&self) -> &'static Entry {
         self.kind.entry
     }
 
-    /// Submits tasks until `most` are under way: submitted beyond the first `done`. Who says that it `waits` will hear the workers.
-    fn fill(&mut self, done: u64, most: impl Fn(&Self) -> u64, waits: bool) -> Result<(), TaskError> {
+    /// Submits tasks until `most` are under way: submitted beyond the first `done`.
+    fn fill(&mut self, done: u64, most: impl Fn(&Self) -> u64) -> Result<(), TaskError> {
         let mut piece = PIECE_FIRST;
         while self.input.is_some() {
             let most = most(self);
@@ -97,11 +102,11 @@ impl<I: Iterator<Item: Encode>> Feed<I> {
             if room < (most / 4).clamp(1, 64) {
                 return Ok(());
             }
-            let (run, is_slow) = self.draw(room.min(piece));
+            let worth = self.engine.worth(&self.kind)?.unwrap_or(piece).max(PIECE_FIRST);
+            let (run, is_slow) = self.draw(room.min(worth));
             self.bytes += run.bytes() as u64;
             if run.len() > 0 {
-                // Nobody hears the workers while the input is drawn, but the router.
-                self.engine.submit(run, waits && self.input.is_none())?;
+                self.engine.submit(run, Next::Returns)?;
             }
             piece = if is_slow { PIECE_FIRST } else { (4 * piece).min(PIECE_MOST) };
         }
@@ -110,32 +115,30 @@ impl<I: Iterator<Item: Encode>> Feed<I> {
 
     /// Draws up to `most` tasks; tells whether that took long.
     fn draw(&mut self, most: u64) -> (Run, bool) {
-        let began = Instant::now();
         let mut run = Run::new(self.kind.clone(), self.submitted);
-        for drawn in 1..=most {
-            let Some(item) = self.input.as_mut().and_then(Iterator::next) else {
+        let Some(input) = &mut self.input else { return (run, false) };
+        self.clock.begin(Instant::now());
+        let mut is_slow = false;
+        while run.len() < most && !is_slow {
+            let Some(item) = input.next() else {
                 self.input = None;
                 break;
             };
-            let pushed = run.push(item);
-            let index = self.submitted;
-            self.submitted += 1;
-            if let Err(error) = pushed {
-                self.kind.batch.arrive(Arrival::failed(index, 1, error));
+            if let Err(error) = run.push(item) {
+                self.submitted += run.len() + 1;
+                self.kind.batch.arrive(Arrival::failed(self.submitted - 1, 1, error));
                 // A run has consecutive indices.
                 return (run, true);
             }
-            let looks = drawn < PIECE_FIRST || drawn.is_multiple_of(PIECE_FIRST);
-            if looks && began.elapsed() > SLOW {
-                return (run, true);
-            }
+            is_slow = self.clock.tick(SLOW);
         }
-        (run, false)
+        self.submitted += run.len();
+        (run, is_slow)
     }
 
-    /// Waits until `wanted` outcomes have arrived, or the deadline has come, and takes those that have.
+    /// Waits until outcomes have arrived, or the deadline has come, and takes those that have. Not to be woken for less than `wanted`.
     fn arrivals(&mut self, wanted: u64, deadline: Option<Instant>) -> Vec<Arrival> {
-        let arrived = self.kind.batch.take(&self.engine, wanted, deadline);
+        let arrived = self.kind.batch.take(&self.engine, Wanted::any_or(wanted), deadline);
         self.arrived += arrived.iter().map(Arrival::count).sum::<u64>();
         arrived
     }
@@ -147,7 +150,7 @@ impl<I: Iterator<Item: Encode>> Feed<I> {
                 let each = feed.bytes.checked_div(feed.submitted).unwrap_or(AHEAD_BYTES).max(1);
                 feed.engine.window.max(AHEAD_BYTES / each)
             };
-            self.fill(self.arrived, most, true)?;
+            self.fill(self.arrived, most)?;
             let pending = self.submitted - self.arrived;
             if pending == 0 {
                 return Ok(());
@@ -165,7 +168,7 @@ impl<I: Iterator<Item: Encode>> Feed<I> {
             let mut index = arrival.first() as usize;
             outcomes.resize_with(outcomes.len().max(index + arrival.count() as usize), || None);
             while let Some(outcome) = arrival.next() {
-                outcomes[index] = Some(decode(name, outcome));
+                outcomes[index] = Some(outcome.and_then(|bytes| decode(name, bytes)));
                 index += 1;
             }
         })?;
@@ -175,31 +178,27 @@ impl<I: Iterator<Item: Encode>> Feed<I> {
     /// Runs all, and returns all outputs in the order of the input, or the error of the first that has one.
     pub(super) fn outputs<R: DeserializeOwned>(mut self) -> Result<Vec<R>, TaskError> {
         let name = self.entry().name();
-        let (mut pieces, mut failed) = (Vec::<(u64, Vec<R>)>::new(), None::<(u64, TaskError)>);
-        self.all(|mut arrival| {
+        let foreseen = self.input.as_ref().map_or(0, |input| input.size_hint().0);
+        let mut all: Vec<R> = Vec::with_capacity(foreseen.min(MOST_FORESEEN));
+        let (mut early, mut failed) = (BTreeMap::<u64, Vec<R>>::new(), None::<(u64, TaskError)>);
+        self.all(|arrival| {
             let first = arrival.first();
-            let mut outputs = Vec::with_capacity(arrival.count() as usize);
-            while let Some(outcome) = arrival.next() {
-                match decode(name, outcome) {
-                    Ok(output) => outputs.push(output),
-                    Err(error) => {
-                        let index = first + outputs.len() as u64;
-                        if failed.as_ref().is_none_or(|(earliest, _)| index < *earliest) {
-                            failed = Some((index, error));
-                        }
-                        return;
-                    }
-                }
+            let decoded = if first == all.len() as u64 {
+                arrival.decode_onto(&mut all, |bytes| decode(name, bytes))
+            } else {
+                let piece = early.entry(first).or_default();
+                arrival.decode_onto(piece, |bytes| decode(name, bytes))
+            };
+            if let Err((index, error)) = decoded
+                && failed.as_ref().is_none_or(|(earliest, _)| index < *earliest)
+            {
+                failed = Some((index, error));
             }
-            pieces.push((first, outputs));
+            while let Some(mut next) = early.remove(&(all.len() as u64)) {
+                all.append(&mut next);
+            }
         })?;
-        if let Some((_, error)) = failed {
-            return Err(error);
-        }
-        pieces.sort_unstable_by_key(|(first, _)| *first);
-        let mut all = Vec::with_capacity(self.submitted as usize);
-        pieces.into_iter().for_each(|(_, mut outputs)| all.append(&mut outputs));
-        Ok(all)
+        failed.map_or(Ok(all), |(_, error)| Err(error))
     }
 }
 
@@ -232,12 +231,12 @@ impl<I: Iterator<Item: Encode>, R: DeserializeOwned> Outcomes<I, R> {
         loop {
             if let Some(outcome) = self.now.as_mut().and_then(Arrival::next) {
                 self.given += 1;
-                return Some(decode(name, outcome));
+                return Some(outcome.and_then(|bytes| decode(name, bytes)));
             }
             if self.turn_to_next() {
                 continue;
             }
-            if let Err(error) = self.feed.fill(self.given, |feed| feed.engine.window, false) {
+            if let Err(error) = self.feed.fill(self.given, |feed| feed.engine.window) {
                 // The pool takes no more. What arrived out of order is lost with what it waited for.
                 self.feed.input = None;
                 self.early.clear();

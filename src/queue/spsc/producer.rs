@@ -123,6 +123,36 @@ impl<T: Plain> Producer<T> {
         self.reserve_until(most, Deadline::after(timeout)).map_err(PutError::timed)
     }
 
+    /// Lends the next `count` slots to `write`, with earlier items or zeros in them, and puts as many of them as it says. Not if they are
+    /// not all free now, side by side: then nothing happens, and `write` is given back.
+    #[cfg_attr(not(feature = "process"), allow(dead_code, reason = "workers of pools write so"))]
+    #[inline]
+    pub(crate) fn try_put_in_place<W: FnOnce(&mut [T]) -> usize>(
+        &mut self,
+        count: usize,
+        write: W,
+    ) -> Result<usize, W>
+    where
+        T: bytemuck::AnyBitPattern,
+    {
+        if self.ring.room_now(&mut self.end, count).is_none_or(|room| room < count) {
+            return Err(write);
+        }
+        let [(front, in_front), _] = self.ring.places::<T>(&self.end, count);
+        if in_front < count {
+            return Err(write);
+        }
+        // SAFETY: (S18) the slots are free, and this is the producer's end, which is borrowed; any bytes are a `T`, and a mapping's are
+        // initialised.
+        let slots = unsafe { std::slice::from_raw_parts_mut(front.as_ptr(), count) };
+        let written = write(slots).min(count);
+        // What was called may have forked.
+        if written > 0 && self.ring.check_owner(&self.end).is_ok() {
+            self.ring.advance(Role::Producer, &mut self.end, written);
+        }
+        Ok(written)
+    }
+
     /// Says that nothing more will be put: the consumer drains what is there.
     pub fn close(&mut self) {
         self.ring.close(&self.end);
@@ -213,5 +243,50 @@ impl<T: Plain> Drop for Producer<T> {
 impl<T: Plain> fmt::Debug for Producer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer").field("object", &self.ring.attached().object()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use crate::SpscQueue;
+
+    #[test]
+    fn what_is_written_in_place_is_put_if_there_is_room_side_by_side() {
+        let (mut producer, mut consumer) = SpscQueue::<u8>::anonymous(8).unwrap().split().unwrap();
+        let mut put = |count: usize, written: &[u8]| {
+            let write = |slots: &mut [u8]| {
+                assert_eq!(slots.len(), count);
+                slots[..written.len()].copy_from_slice(written);
+                written.len()
+            };
+            producer.try_put_in_place(count, write).ok()
+        };
+        assert_eq!(put(9, &[]), None, "more than there ever is");
+        assert_eq!(put(8, &[1, 2, 3]), Some(3), "fewer than were lent");
+        assert_eq!(put(6, &[4]), None, "five are free");
+        assert_eq!(put(5, &[]), Some(0), "nothing");
+        assert_eq!(put(2, &[4, 5]), Some(2));
+        assert_eq!(consumer.get_many(4).unwrap(), [1, 2, 3, 4]);
+        assert_eq!(put(4, &[6]), None, "seven are free, but three of them at the end");
+        assert_eq!(put(3, &[6, 7, 8]), Some(3));
+        assert_eq!(put(4, &[9]), Some(1), "at the beginning");
+        assert_eq!(consumer.get_many(8).unwrap(), [5, 6, 7, 8, 9]);
+        drop(consumer.try_get());
+        producer.close();
+        assert!(producer.try_put_in_place(1, |_| 1).is_err());
+    }
+
+    #[test]
+    fn a_writer_that_panics_puts_nothing() {
+        let (mut producer, mut consumer) = SpscQueue::<u8>::anonymous(8).unwrap().split().unwrap();
+        let write = |slots: &mut [u8]| -> usize {
+            slots[0] = 7;
+            panic!("no more");
+        };
+        let panics = std::panic::AssertUnwindSafe(|| producer.try_put_in_place(2, write).ok());
+        assert!(std::panic::catch_unwind(panics).is_err());
+        assert!(consumer.try_get().is_err());
+        producer.put(1).unwrap();
+        assert_eq!(consumer.get().unwrap(), 1);
     }
 }
