@@ -456,6 +456,18 @@ const MANAGER: &[Claim] = &[
     ("types of one's own", "manager/objects", &["registered_types_are_called_by_name"]),
     ("batches, and transactions over several objects", "manager/objects", &["batches_and_transactions"]),
     (
+        "pipelines: in order, each call by itself, longer than the rings, from many threads of one connection",
+        "manager/pipeline",
+        &[
+            "a_pipeline_answers_in_order_and_each_call_fails_by_itself",
+            "a_pipeline_keeps_its_objects_and_does_nothing_until_it_runs",
+            "a_call_that_is_too_long_is_not_added_and_the_others_are_done",
+            "more_than_the_rings_hold_goes_both_ways",
+            "threads_of_one_connection_call_wait_and_pipeline_at_once",
+            "a_pipeline_to_a_server_that_has_ended_says_so",
+        ],
+    ),
+    (
         "calls that wait block no other call of their connection",
         "manager/objects",
         &["a_blocking_call_blocks_no_other_call_of_its_connection"],

@@ -40,7 +40,7 @@ mod transport;
 mod wire;
 
 pub use client::{
-    Call, Connector, Manager, ObjectClient, ObjectDetail, ObjectHolder, ObjectInfo, Pending, Stats,
+    Call, Connector, Manager, ObjectClient, ObjectDetail, ObjectHolder, ObjectInfo, Pending, Pipeline, Stats,
 };
 pub use error::{ManagerError, ManagerResult};
 pub use proxy::{

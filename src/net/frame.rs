@@ -58,6 +58,7 @@ impl Frames {
     }
 
     /// The next whole frame, if it is there and no longer than `most`.
+    #[inline]
     pub(crate) fn next(&mut self, most: usize) -> Result<Option<&[u8]>, BadLength> {
         let len = match self.wanted(most)? {
             Wanted { missing: 0, len } => len,
@@ -75,6 +76,7 @@ impl Frames {
         Ok(self.wanted(most)?.missing)
     }
 
+    #[inline]
     fn wanted(&self, most: usize) -> Result<Wanted, BadLength> {
         let rest = &self.buffer[self.start..self.end];
         let Some((prefix, content)) = rest.split_first_chunk::<PREFIX>() else {

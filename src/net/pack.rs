@@ -26,20 +26,40 @@ pub(crate) fn int(out: &mut Pack, value: i128) {
     }
 }
 
+#[inline]
 pub(crate) fn uint(out: &mut Pack, value: u64) {
-    match value {
-        0..=0x7f => out.push(value as u8),
-        0x80..=0xff => out.extend([0xcc, value as u8]),
-        0x100..=0xffff => with(out, 0xcd, &(value as u16).to_be_bytes()),
-        0x1_0000..=0xffff_ffff => with(out, 0xce, &(value as u32).to_be_bytes()),
-        _ => with(out, 0xcf, &value.to_be_bytes()),
+    let (bytes, len) = uint_in(value);
+    match len {
+        1 => out.push(bytes[0]),
+        len => out.extend_from_slice(&bytes[..len]),
     }
+}
+
+/// A number's bytes, and how many they are.
+#[inline]
+pub(crate) fn uint_in(value: u64) -> ([u8; 9], usize) {
+    let mut bytes = [0; 9];
+    let len = match value {
+        0..=0x7f => {
+            bytes[0] = value as u8;
+            return (bytes, 1);
+        }
+        0x80..=0xff => 1,
+        0x100..=0xffff => 2,
+        0x1_0000..=0xffff_ffff => 4,
+        _ => 8,
+    };
+    // The marker of a width is 0xcc and the width's logarithm. The digits are moved to the front of eight.
+    bytes[0] = 0xcc + (len as u32).trailing_zeros() as u8;
+    bytes[1..].copy_from_slice(&(value << (64 - 8 * len)).to_be_bytes());
+    (bytes, 1 + len)
 }
 
 pub(crate) fn float(out: &mut Pack, value: f64) {
     with(out, 0xcb, &value.to_bits().to_be_bytes());
 }
 
+#[inline]
 pub(crate) fn text(out: &mut Pack, value: &str) {
     match value.len() {
         len @ 0..=31 => out.push(0xa0 | len as u8),
@@ -53,6 +73,7 @@ pub(crate) fn binary(out: &mut Pack, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
+#[inline]
 pub(crate) fn array(out: &mut Pack, len: usize) {
     match len {
         0..=15 => out.push(0x90 | len as u8),

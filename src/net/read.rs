@@ -65,6 +65,22 @@ impl Head<'_> {
     }
 }
 
+/// Whether a text of at most 31 bytes is ASCII: looked at in words that may overlap.
+#[inline]
+fn is_short_ascii(text: &[u8]) -> bool {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let joined = if let Some(last) = text.last_chunk() {
+        text.chunks_exact(8).fold(u64::from_le_bytes(*last), |joined, word| {
+            joined | word.first_chunk().map_or(HIGH, |word| u64::from_le_bytes(*word))
+        })
+    } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        (u32::from_le_bytes(*first) | u32::from_le_bytes(*last)).into()
+    } else {
+        text.iter().fold(0, |joined, &byte| joined | u64::from(byte))
+    };
+    joined & HIGH == 0
+}
+
 /// A place in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
@@ -125,11 +141,25 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads one whole value and gives its bytes; what it refers to is told to `referred`.
-    pub(crate) fn value_with(&mut self, mut referred: impl FnMut(u64)) -> Result<&'a [u8], Malformed> {
+    #[inline]
+    pub(crate) fn value_with(&mut self, referred: impl FnMut(u64)) -> Result<&'a [u8], Malformed> {
         let start = self.at;
         if self.small()? {
             return Ok(&self.bytes[start..self.at]);
         }
+        // None or one of them is an array, too, and a frequent answer.
+        if let Some(len @ 0x90..=0x91) = self.bytes.get(self.at) {
+            self.at += 1;
+            if *len == 0x90 || self.small()? {
+                return Ok(&self.bytes[start..self.at]);
+            }
+            self.at = start;
+        }
+        self.any_value(referred)
+    }
+
+    fn any_value(&mut self, mut referred: impl FnMut(u64)) -> Result<&'a [u8], Malformed> {
+        let start = self.at;
         let mut left = self.step(&mut referred)?.unwrap_or(0);
         // Most values hold no others that hold others.
         while left > 0 {
@@ -142,6 +172,23 @@ impl<'a> Reader<'a> {
         Ok(&self.bytes[start..self.at])
     }
 
+    /// Reads one array: how many values it has, and their bytes.
+    #[inline]
+    pub(crate) fn values(&mut self) -> Result<(u32, &'a [u8]), Malformed> {
+        let whole = *self;
+        let count = self.array()?;
+        let start = self.at;
+        for _ in 0..count {
+            if !self.small()? {
+                // Looked at as one value from its beginning, so that depth is counted from there.
+                *self = whole;
+                let mut values = Reader::new(self.value()?);
+                return Ok((values.array()?, values.rest()));
+            }
+        }
+        Ok((count, &self.bytes[start..self.at]))
+    }
+
     /// Passes a value of the most frequent kinds: a number, a short text, nil or a bool. Whether it was one.
     #[inline]
     fn small(&mut self) -> Result<bool, Malformed> {
@@ -150,7 +197,7 @@ impl<'a> Reader<'a> {
             Some(marker @ 0xa0..=0xbf) => {
                 self.at += 1;
                 let bytes = self.take((marker & 0x1f).into())?;
-                if !bytes.is_ascii() {
+                if !is_short_ascii(bytes) {
                     text(bytes)?;
                 }
             }
@@ -226,8 +273,14 @@ impl<'a> Reader<'a> {
                 Ok(small.into())
             }
             Some(marker @ 0xcc..=0xcf) => {
+                let width = 1 << (marker - 0xcc);
+                // As many bytes as the longest has are there as a rule, whosever they are.
+                if let Some(digits) = self.bytes[self.at + 1..].first_chunk() {
+                    self.at += 1 + width;
+                    return Ok(u64::from_be_bytes(*digits) >> (64 - 8 * width));
+                }
                 self.at += 1;
-                self.number(1 << (marker - 0xcc))
+                self.number(width)
             }
             _ => match self.head()? {
                 Head::Int(value) => u64::try_from(value).map_err(|_| Malformed::Unexpected),
@@ -300,6 +353,19 @@ mod tests {
 
     fn one(bytes: &[u8]) -> Result<Head<'_>, Malformed> {
         Reader::new(bytes).head()
+    }
+
+    #[test]
+    fn one_byte_that_is_not_ascii_is_found_wherever_it_is() {
+        for len in 0..=31 {
+            let mut text = vec![0x7f; len];
+            assert!(is_short_ascii(&text));
+            for at in 0..len {
+                text[at] = 0x80;
+                assert!(!is_short_ascii(&text), "{at} of {len}");
+                text[at] = 0x7f;
+            }
+        }
     }
 
     #[test]

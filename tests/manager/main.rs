@@ -6,6 +6,7 @@ mod forks;
 mod hostile;
 mod linear;
 mod objects;
+mod pipeline;
 mod python;
 mod raw;
 mod remote;

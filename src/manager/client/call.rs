@@ -3,12 +3,12 @@
 use std::any::type_name;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
-use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::direct;
 use super::link::{Link, Received};
 use super::reference::Reference;
 use super::short::Short;
@@ -32,12 +32,18 @@ pub(crate) fn reading(object: u64) -> Option<Arc<Reference>> {
     READING.with_borrow(|references| references.iter().find(|known| known.object == object).cloned())
 }
 
-/// Writes a value as MessagePack for a connection; structs as maps, so that other languages see names.
+/// Writes a value as MessagePack for a connection.
+#[inline]
 fn write<T: Serialize + ?Sized>(link: &Arc<Link>, out: &mut Short, value: &T) -> ManagerResult<()> {
     let before = WRITING.replace(Some(link.server));
-    let written = value.serialize(&mut rmp_serde::Serializer::new(out).with_struct_map());
+    let written = direct::write(out, value);
     WRITING.set(before);
-    written.map_err(|error| ManagerError::Encode { what: type_name::<T>(), reason: error.to_string() })
+    written.map_err(unwritable::<T>)
+}
+
+#[cold]
+fn unwritable<T: ?Sized>(error: rmp_serde::encode::Error) -> ManagerError {
+    ManagerError::Encode { what: type_name::<T>(), reason: error.to_string() }
 }
 
 /// Reads a value that a reply brought.
@@ -45,18 +51,30 @@ pub(crate) fn read<T>(
     received: Received,
     decode: impl FnOnce(&[u8]) -> Result<T, rmp_serde::decode::Error>,
 ) -> ManagerResult<T> {
-    let done = if received.references.is_empty() {
-        // Nothing in it refers to anything.
-        decode(&received.bytes)
-    } else {
-        let before = READING.replace(received.references);
-        let done = decode(&received.bytes);
-        // Dropped outside of the cell: what was not taken sends a message.
-        let left = READING.replace(before);
-        drop(left);
-        done
-    };
-    done.map_err(|error| ManagerError::Decode { what: type_name::<T>(), reason: error.to_string() })
+    let Received { bytes, references } = received;
+    if references.is_empty() {
+        return read_plain(&bytes, decode);
+    }
+    let before = READING.replace(references);
+    let done = decode(&bytes);
+    // Dropped outside of the cell: what was not taken sends a message.
+    let left = READING.replace(before);
+    drop(left);
+    done.map_err(foreign::<T>)
+}
+
+/// The same of a value that refers to nothing.
+#[inline]
+pub(super) fn read_plain<T>(
+    bytes: &[u8],
+    decode: impl FnOnce(&[u8]) -> Result<T, rmp_serde::decode::Error>,
+) -> ManagerResult<T> {
+    decode(bytes).map_err(foreign::<T>)
+}
+
+#[cold]
+fn foreign<T>(error: rmp_serde::decode::Error) -> ManagerError {
+    ManagerError::Decode { what: type_name::<T>(), reason: error.to_string() }
 }
 
 /// How a result is read.
@@ -65,10 +83,11 @@ pub(crate) type Decode<R> = fn(&[u8]) -> Result<R, rmp_serde::decode::Error>;
 /// A call that is complete but for being sent.
 ///
 /// Made by the `calls()` of a proxy. [`run`](Self::run) it alone, [`send`](Self::send) it without waiting, or give it to
-/// [`Manager::batch`](crate::manager::Manager::batch) or a [`Transaction`](crate::manager::Transaction).
+/// [`Manager::batch`](crate::manager::Manager::batch), a [`Pipeline`](crate::manager::Pipeline) or a
+/// [`Transaction`](crate::manager::Transaction). It borrows the proxy.
 #[must_use = "a call does nothing until it is run, sent, or given to a batch or transaction"]
-pub struct Call<R> {
-    pub(crate) target: Target,
+pub struct Call<'a, R> {
+    pub(crate) target: Target<'a>,
     pub(crate) method: &'static str,
     pub(crate) arguments: Short,
     pub(crate) count: u32,
@@ -76,21 +95,23 @@ pub struct Call<R> {
 }
 
 /// What is called: the manager itself, or an object.
-#[derive(Clone)]
-pub(crate) enum Target {
-    Manager(Arc<Link>),
-    Object(Arc<Reference>),
+#[derive(Clone, Copy)]
+pub(crate) enum Target<'a> {
+    Manager(&'a Arc<Link>),
+    Object(&'a Arc<Reference>),
 }
 
-impl Target {
-    pub(crate) fn link(&self) -> &Arc<Link> {
+impl<'a> Target<'a> {
+    #[inline]
+    pub(crate) fn link(self) -> &'a Arc<Link> {
         match self {
             Target::Manager(link) => link,
             Target::Object(reference) => &reference.link,
         }
     }
 
-    pub(crate) fn object(&self) -> u64 {
+    #[inline]
+    pub(crate) fn object(self) -> u64 {
         match self {
             Target::Manager(_) => 0,
             Target::Object(reference) => reference.object,
@@ -98,25 +119,29 @@ impl Target {
     }
 
     /// Begins a call.
-    pub(crate) fn call(&self, method: &'static str) -> Draft {
-        Draft { target: self.clone(), method, arguments: Short::new(), count: 0, failed: None }
+    #[inline]
+    pub(crate) fn call(self, method: &'static str) -> Draft<'a> {
+        Draft { target: self, method, arguments: Short::new(), count: 0, failed: None }
     }
 }
 
 /// A call that gets its arguments.
-pub(crate) struct Draft {
-    target: Target,
+pub(crate) struct Draft<'a> {
+    target: Target<'a>,
     method: &'static str,
     arguments: Short,
     count: u32,
     failed: Option<ManagerError>,
 }
 
-impl Draft {
+impl<'a> Draft<'a> {
+    #[inline]
     pub(crate) fn arg<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
         let written = write(self.target.link(), &mut self.arguments, value);
         self.count += 1;
-        self.failed = self.failed.or(written.err());
+        if let Err(error) = written {
+            self.failed.get_or_insert(error);
+        }
         self
     }
 
@@ -126,7 +151,8 @@ impl Draft {
         self
     }
 
-    pub(crate) fn reads<R>(self, decode: Decode<R>) -> ManagerResult<Call<R>> {
+    #[inline]
+    pub(crate) fn reads<R>(self, decode: Decode<R>) -> ManagerResult<Call<'a, R>> {
         let Draft { target, method, arguments, count, failed } = self;
         match failed {
             None => Ok(Call { target, method, arguments, count, decode }),
@@ -152,7 +178,8 @@ impl Draft {
     }
 }
 
-impl<R> Call<R> {
+impl<R> Call<'_, R> {
+    #[inline]
     pub(crate) fn request(&self) -> Request<'_> {
         Request {
             id: 0,
@@ -169,7 +196,7 @@ impl<R> Call<R> {
     ///
     /// Those of the method it is of, and [`ManagerError::Disconnected`].
     pub fn run(self) -> ManagerResult<R> {
-        self.send()?.wait()
+        read(self.target.link().run(&self.request())?, self.decode)
     }
 
     /// Sends the call; its result is waited for later. Calls of one connection are done in the order they are sent.
@@ -178,47 +205,23 @@ impl<R> Call<R> {
     ///
     /// [`ManagerError::Disconnected`], [`ManagerError::Limit`] if it is longer than the server takes.
     pub fn send(self) -> ManagerResult<Pending<R>> {
-        let (link, decode) = (self.target.link(), self.decode);
-        let sent = Sent::new(link, std::iter::once(self.request()))?;
-        Ok(Pending { sent, decode, of: PhantomData })
+        let link = self.target.link();
+        let sent = Sent { id: Some(link.send(&self.request())?), link: link.clone() };
+        Ok(Pending { sent, decode: self.decode, of: PhantomData })
     }
 }
 
-/// Calls of one connection that were sent one after the other; dropped, the replies that have not come are not waited for.
+/// A call that was sent; dropped, its reply is not waited for.
 struct Sent {
     link: Arc<Link>,
-    /// Those that have no reply yet.
-    ids: Range<u64>,
-}
-
-impl Sent {
-    fn new<'a>(
-        link: &Arc<Link>,
-        requests: impl ExactSizeIterator<Item = Request<'a>>,
-    ) -> ManagerResult<Self> {
-        Ok(Sent { ids: link.send(requests)?, link: link.clone() })
-    }
-
-    /// Waits for the next reply, and gives it and those behind it that have come to `take`; whether there was one to wait for.
-    ///
-    /// `take` must neither call nor drop what it gets: the connection is locked meanwhile.
-    fn wait(&mut self, mut take: impl FnMut(ManagerResult<Received>)) -> bool {
-        let is_any = !self.ids.is_empty();
-        if is_any {
-            let ids = self.ids.clone();
-            self.link.wait_some(ids, |received| {
-                self.ids.start += 1;
-                take(received);
-            });
-        }
-        is_any
-    }
+    /// Its number, until the reply has come.
+    id: Option<u64>,
 }
 
 impl Drop for Sent {
     fn drop(&mut self) {
-        if !self.ids.is_empty() {
-            self.link.abandon(self.ids.clone());
+        if let Some(id) = self.id {
+            self.link.abandon(id);
         }
     }
 }
@@ -238,57 +241,13 @@ impl<R> Pending<R> {
     ///
     /// Those of the method, and [`ManagerError::Disconnected`], which says whether the call may have been done.
     pub fn wait(self) -> ManagerResult<R> {
-        let Sent { link, ids } = &self.sent;
-        let received = link.wait(ids.start);
         let Pending { mut sent, decode, .. } = self;
-        sent.ids.start = sent.ids.end;
-        read(received?, decode)
-    }
-}
-
-/// Calls under way at once in a batch: more would fill the buffers of both sides.
-const WINDOW: usize = 256;
-
-/// Sends many calls together and gives their results in order.
-pub(crate) fn batch<R>(calls: Vec<Call<R>>) -> ManagerResult<Vec<ManagerResult<R>>> {
-    let mut results = Vec::with_capacity(calls.len());
-    let mut come = Vec::new();
-    for window in calls.chunks(WINDOW) {
-        let mut under_way = Vec::new();
-        let mut rest = window;
-        while let Some(first) = rest.first() {
-            // Neighbours of one connection go in one write.
-            let link = first.target.link();
-            let same = rest.iter().take_while(|call| Arc::ptr_eq(call.target.link(), link)).count();
-            let (together, others) = rest.split_at(same);
-            match Sent::new(link, together.iter().map(Call::request)) {
-                Ok(sent) => under_way.push(Ok(sent)),
-                // None of them was sent: one by one each gets what is its own, and what was sent before keeps its results.
-                Err(_) => under_way
-                    .extend(together.iter().map(|call| Sent::new(link, std::iter::once(call.request())))),
-            }
-            rest = others;
-        }
-        let mut asked = window.iter();
-        for sent in under_way {
-            let mut sent = match sent {
-                Ok(sent) => sent,
-                Err(error) => {
-                    asked.next();
-                    results.push(Err(error));
-                    continue;
-                }
-            };
-            while sent.wait(|received| come.push(received)) {
-                let answered = come.drain(..).zip(asked.by_ref());
-                results.extend(
-                    answered
-                        .map(|(received, call)| received.and_then(|received| read(received, call.decode))),
-                );
-            }
+        match sent.id.take() {
+            Some(id) => read(sent.link.wait(id)?, decode),
+            // Taken only here.
+            None => Err(sent.link.lost_reply()),
         }
     }
-    Ok(results)
 }
 
 pub(crate) fn plain<R: DeserializeOwned>(bytes: &[u8]) -> Result<R, rmp_serde::decode::Error> {

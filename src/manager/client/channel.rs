@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::link::Told;
+use super::inbox::Told;
 use crate::manager::wire::frame::Frames;
 use crate::park::Keen;
 use crate::queue::stream::{Inlet, Nonsense, Outlet, ring};
@@ -18,8 +18,10 @@ const LAST_NAP: Duration = Duration::from_millis(16);
 /// What comes, used by one thread at a time.
 pub(super) struct Incoming {
     pub(super) frames: Frames,
-    /// What the frames said, on its way to whom it belongs: empty, kept for its memory.
-    pub(super) replies: Vec<Told>,
+    /// What the frames said for others than the reader: empty, kept for its memory.
+    pub(super) others: Vec<Told>,
+    /// Where the reader writes its own request: empty, kept for its memory.
+    pub(super) scratch: Vec<u8>,
     inlet: Option<Inlet>,
     keen: Keen,
 }
@@ -36,7 +38,7 @@ pub(super) struct Outgoing {
 pub(super) fn channel(frames: Frames, rings: Option<(Inlet, Outlet)>) -> (Incoming, Outgoing) {
     let (inlet, outlet) = rings.unzip();
     (
-        Incoming { frames, replies: Vec::new(), inlet, keen: Keen::new() },
+        Incoming { frames, others: Vec::new(), scratch: Vec::new(), inlet, keen: Keen::new() },
         Outgoing { outlet, keen: Keen::new(), buffer: Vec::new() },
     )
 }
@@ -98,18 +100,53 @@ fn wait(inlet: &Inlet, keen: &mut Keen, stream: &Stream) -> io::Result<()> {
 }
 
 impl Outgoing {
-    /// Sends what is in the buffer.
-    pub(super) fn send(&mut self, stream: &Stream) -> io::Result<()> {
-        let sent = match &mut self.outlet {
-            None => stream.send_all(&self.buffer, Deadline::Never),
-            Some(outlet) => put_all(outlet, &mut self.keen, stream, &self.buffer),
-        };
-        self.buffer.clear();
-        if self.buffer.capacity() > 1 << 20 {
-            self.buffer = Vec::new();
+    /// Sends all of it.
+    pub(super) fn send(&mut self, stream: &Stream, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.outlet {
+            None => stream.send_all(bytes, Deadline::Never),
+            Some(outlet) => put_all(outlet, &mut self.keen, stream, bytes),
         }
-        sent
     }
+
+    /// Sends what can be sent without waiting; how much that was.
+    pub(super) fn try_send(&mut self, stream: &Stream, bytes: &[u8]) -> io::Result<usize> {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            let rest = &bytes[sent..];
+            let len = match &mut self.outlet {
+                None => match stream.send(rest, Deadline::Now) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                    other => other?,
+                },
+                Some(outlet) => {
+                    let (len, reader_sleeps) = outlet.put(rest).map_err(nonsense)?;
+                    if reader_sleeps {
+                        ring(stream);
+                    }
+                    len
+                }
+            };
+            if len == 0 {
+                break;
+            }
+            sent += len;
+        }
+        Ok(sent)
+    }
+
+    /// Keeps a buffer for the next frame, unless it is large.
+    pub(super) fn keep(&mut self, buffer: Vec<u8>) {
+        self.buffer = recycled(buffer);
+    }
+}
+
+/// The buffer, empty, or another one if it is large.
+pub(super) fn recycled(mut buffer: Vec<u8>) -> Vec<u8> {
+    if buffer.capacity() > 1 << 20 {
+        return Vec::new();
+    }
+    buffer.clear();
+    buffer
 }
 
 /// Puts all bytes into a ring, and waits for room as often as it takes.

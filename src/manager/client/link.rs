@@ -4,63 +4,31 @@
 //! whom it belongs, and when its own has come, lets another one read. So a call alone costs one write and one read, and a call
 //! that waits on the server delays nobody.
 
-use std::collections::hash_map::Entry;
+use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
-use super::channel::{Incoming, Outgoing, channel};
+use super::channel::{Outgoing, channel};
 use super::hello::{self, Welcome};
+use super::inbox::Inbox;
+use super::reader::{One, Sink, Turn};
 use super::reference::{Reference, References};
 use super::short::Short;
 use crate::manager::error::{ManagerError, ManagerResult};
-use crate::manager::numbered::Numbered;
 use crate::manager::transport::Transport;
-use crate::manager::wire::frame::{self, Frames};
-use crate::manager::wire::message::{Reply, Request};
+use crate::manager::wire::frame;
+use crate::manager::wire::message::Request;
 use crate::net::{Address, Key};
 use crate::sys::Identity;
 use crate::sys::sockets::{Shut, Stream};
-
-/// The longest frame that is taken from a server: a reply is little longer than what somebody sent.
-const LONGEST: usize = 1 << 30;
 
 /// What a reply brought.
 pub(crate) struct Received {
     pub(crate) bytes: Short,
     /// The objects that it refers to.
     pub(crate) references: Vec<Arc<Reference>>,
-}
-
-/// A reply and the number of the request that it is to.
-pub(super) type Told = (u64, ManagerResult<Received>);
-
-/// A call whose reply is waited for.
-struct Slot {
-    outcome: Option<ManagerResult<Received>>,
-    /// Its waiter sleeps here, unless it is the reader or has not come yet.
-    sleeper: Option<Arc<Condvar>>,
-}
-
-#[derive(Default)]
-struct Inbox {
-    slots: Numbered<Slot>,
-    /// How many of them have a sleeper.
-    sleepers: usize,
-    somebody_reads: bool,
-    /// Why nothing will come any more.
-    dead: Option<String>,
-}
-
-impl Inbox {
-    /// The reply to a request, if it has come.
-    fn take(&mut self, id: u64) -> Option<ManagerResult<Received>> {
-        match self.slots.entry(id) {
-            Entry::Occupied(entry) if entry.get().outcome.is_some() => entry.remove().outcome,
-            _ => None,
-        }
-    }
 }
 
 pub(crate) struct Link {
@@ -71,14 +39,12 @@ pub(crate) struct Link {
     /// Reads 0 in a forked child, whose connection this is not.
     process: Identity,
     pub(crate) transport: Transport,
-    stream: Stream,
-    /// Held while frames are written.
+    pub(super) stream: Stream,
+    /// Held while frames are written; who holds it may lock the inbox, not the other way round.
     outgoing: Mutex<Outgoing>,
-    /// Held by the reader.
-    incoming: Mutex<Incoming>,
     inbox: Mutex<Inbox>,
     /// The same as `inbox.dead`, to be asked without the lock.
-    lost: AtomicBool,
+    pub(super) lost: AtomicBool,
     next: AtomicU64,
     pub(super) references: References,
 }
@@ -108,8 +74,7 @@ impl Link {
             transport,
             stream,
             outgoing: Mutex::new(outgoing),
-            incoming: Mutex::new(incoming),
-            inbox: Mutex::default(),
+            inbox: Mutex::new(Inbox::new(incoming)),
             lost: AtomicBool::new(false),
             next: AtomicU64::new(1),
             references: References::default(),
@@ -127,55 +92,168 @@ impl Link {
         self.process.get() == 0
     }
 
-    fn forked(&self) -> ManagerError {
-        ManagerError::Forked { address: self.address.to_string() }
-    }
-
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+    pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn gone(&self, reason: &str, maybe_done: bool) -> ManagerError {
+    pub(super) fn gone(&self, reason: &str, maybe_done: bool) -> ManagerError {
         ManagerError::Disconnected { address: self.address.to_string(), reason: reason.into(), maybe_done }
     }
 
-    /// Sends requests, and gives the numbers under which their replies will come.
-    pub(crate) fn send<'a>(
-        &self,
-        requests: impl ExactSizeIterator<Item = Request<'a>>,
-    ) -> ManagerResult<Range<u64>> {
-        if self.is_forked() {
-            return Err(self.forked());
-        }
-        let count = requests.len() as u64;
+    /// The next `count` numbers of requests.
+    pub(crate) fn numbers(&self, count: u64) -> Range<u64> {
+        // Relaxed: nothing but that no number comes twice.
         let first = self.next.fetch_add(count, Ordering::Relaxed);
-        let ids = first..first + count;
+        first..first + count
+    }
+
+    /// Sends a request, and gives the number under which its reply will come.
+    pub(crate) fn send(&self, request: &Request<'_>) -> ManagerResult<u64> {
+        self.check_process()?;
+        let id = self.numbers(1).start;
         let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
-        for (request, id) in requests.zip(ids.clone()) {
-            let before = outgoing.buffer.len();
-            frame::write(&mut outgoing.buffer, |out| Request { id, ..request }.write(out));
-            let len = outgoing.buffer.len() - before - frame::PREFIX;
-            if len > self.longest {
-                outgoing.buffer.clear();
-                let message = format!("a call of {len} bytes, where the server takes {}", self.longest);
-                return Err(ManagerError::Limit { message });
-            }
-        }
-        {
+        let mut bytes = std::mem::take(&mut outgoing.buffer);
+        let sent = self.write(&mut bytes, &Request { id, ..*request }).and_then(|()| {
             let mut inbox = self.inbox();
-            if let Some(reason) = &inbox.dead {
-                outgoing.buffer.clear();
-                return Err(self.gone(reason, false));
-            }
-            let slots = ids.clone().map(|id| (id, Slot { outcome: None, sleeper: None }));
-            inbox.slots.extend(slots);
+            self.check_alive(&inbox)?;
+            inbox.register(std::iter::once(id));
+            drop(inbox);
+            self.send_all(&mut outgoing, &bytes);
+            Ok(id)
+        });
+        outgoing.keep(bytes);
+        sent
+    }
+
+    /// Writes a request behind others, if the server takes one of its length.
+    #[inline]
+    pub(super) fn write(&self, out: &mut Vec<u8>, request: &Request<'_>) -> ManagerResult<()> {
+        let before = out.len();
+        request.write_frame(out);
+        let len = out.len() - before - frame::PREFIX;
+        if len > self.longest {
+            out.truncate(before);
+            return Err(self.too_long(len));
         }
-        if let Err(error) = outgoing.send(&self.stream) {
-            // What the server said last is worth more than the failure of our write: the reader will find it.
+        Ok(())
+    }
+
+    #[cold]
+    fn too_long(&self, len: usize) -> ManagerError {
+        let message = format!("a call of {len} bytes, where the server takes {}", self.longest);
+        ManagerError::Limit { message }
+    }
+
+    /// Refuses a forked child, whose connection this is not.
+    pub(super) fn check_process(&self) -> ManagerResult<()> {
+        if self.is_forked() {
+            return Err(ManagerError::Forked { address: self.address.to_string() });
+        }
+        Ok(())
+    }
+
+    /// Why nothing can be sent.
+    pub(super) fn refusal(&self) -> ManagerError {
+        let refused = self.check_process().and_then(|()| self.check_alive(&self.inbox()));
+        refused.err().unwrap_or_else(|| self.lost_reply())
+    }
+
+    fn check_alive(&self, inbox: &Inbox) -> ManagerResult<()> {
+        match &inbox.dead {
+            None => Ok(()),
+            Some(reason) => Err(self.gone(reason, false)),
+        }
+    }
+
+    fn send_all(&self, outgoing: &mut Outgoing, bytes: &[u8]) {
+        let sent = outgoing.send(&self.stream, bytes);
+        self.note_failure(sent);
+    }
+
+    /// What the server said last is worth more than the failure of our write: the reader will find it.
+    fn note_failure(&self, sent: io::Result<()>) {
+        if let Err(error) = sent {
             self.stream.shut(Shut::Both);
             tracing::debug!(address = %self.address, %error, "a call could not be sent");
         }
-        Ok(ids)
+    }
+
+    /// Does one call.
+    pub(crate) fn run(self: &Arc<Self>, request: &Request<'_>) -> ManagerResult<Received> {
+        let (Some(mut turn), ids) = (self.try_turn()?, self.numbers(1)) else {
+            return self.wait(self.send(request)?);
+        };
+        let mut bytes = turn.take_scratch();
+        let mut one = One::new(ids.start);
+        let done = self
+            .write(&mut bytes, &Request { id: ids.start, ..*request })
+            .map(|()| self.converse(&mut turn, &bytes, ids, &mut one));
+        turn.keep_scratch(bytes);
+        done?;
+        one.outcome.unwrap_or_else(|| Err(self.lost_reply()))
+    }
+
+    /// Sends requests, which are written one behind the other, and waits for their replies.
+    pub(crate) fn exchange(
+        self: &Arc<Self>,
+        bytes: &[u8],
+        ids: Range<u64>,
+        sink: &mut impl Sink,
+    ) -> ManagerResult<()> {
+        if let Some(mut turn) = self.try_turn()? {
+            self.converse(&mut turn, bytes, ids, sink);
+            return Ok(());
+        }
+        {
+            let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut inbox = self.inbox();
+            self.check_alive(&inbox)?;
+            inbox.register(ids.clone());
+            drop(inbox);
+            self.send_all(&mut outgoing, bytes);
+        }
+        self.wait_all(ids, sink);
+        Ok(())
+    }
+
+    /// The reader's turn, if nobody has it.
+    fn try_turn(self: &Arc<Self>) -> ManagerResult<Option<Turn<'_>>> {
+        self.check_process()?;
+        let mut inbox = self.inbox();
+        self.check_alive(&inbox)?;
+        Ok(inbox.incoming.take().map(|incoming| Turn::new(self, incoming)))
+    }
+
+    /// Sends as the reader, and reads what comes. So replies need not be put down for anybody to find: nobody else can read them. But the
+    /// reader never waits for room, because it is who reads that makes room: if not all can be sent at once, it reads no longer.
+    fn converse(self: &Arc<Self>, turn: &mut Turn<'_>, bytes: &[u8], ids: Range<u64>, sink: &mut impl Sink) {
+        let mut sent = 0;
+        let outgoing = match self.outgoing.try_lock() {
+            Ok(outgoing) => Some(outgoing),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        let outgoing = outgoing.and_then(|mut outgoing| {
+            match outgoing.try_send(&self.stream, bytes) {
+                Ok(len) => sent = len,
+                Err(error) => {
+                    sent = bytes.len();
+                    self.note_failure(Err(error));
+                }
+            }
+            // The rest goes before anybody else's bytes.
+            (sent < bytes.len()).then_some(outgoing)
+        });
+        if sent == bytes.len() {
+            return turn.read_for(sink);
+        }
+        self.inbox().register(ids.clone());
+        turn.end();
+        let mut outgoing =
+            outgoing.unwrap_or_else(|| self.outgoing.lock().unwrap_or_else(PoisonError::into_inner));
+        self.send_all(&mut outgoing, &bytes[sent..]);
+        drop(outgoing);
+        self.wait_all(ids, sink);
     }
 
     /// Sends a request to which no reply is wanted, if the connection still is.
@@ -184,170 +262,11 @@ impl Link {
             return;
         }
         let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
-        frame::write(&mut outgoing.buffer, |out| Request { id: 0, ..*request }.write(out));
+        let mut bytes = std::mem::take(&mut outgoing.buffer);
+        Request { id: 0, ..*request }.write_frame(&mut bytes);
         // If it cannot be sent, the server sees the end of the connection, which means the same.
-        let _ = outgoing.send(&self.stream);
-    }
-
-    /// Waits for the reply to a request.
-    pub(crate) fn wait(self: &Arc<Self>, id: u64) -> ManagerResult<Received> {
-        // What comes is the parent's, and its threads may have left every lock as it was.
-        if self.is_forked() { Err(self.forked()) } else { self.await_reply(id).1 }
-    }
-
-    /// Waits for the reply to the first of some requests, and gives it and those behind it that have come to `take`, with the lock of
-    /// all replies held.
-    pub(crate) fn wait_some(
-        self: &Arc<Self>,
-        mut ids: Range<u64>,
-        mut take: impl FnMut(ManagerResult<Received>),
-    ) {
-        let Some(first) = ids.next() else { return };
-        if self.is_forked() {
-            return take(Err(self.forked()));
-        }
-        let (mut inbox, outcome) = self.await_reply(first);
-        take(outcome);
-        ids.map_while(|id| inbox.take(id)).for_each(take);
-    }
-
-    /// Waits for the reply to a request; all replies are locked when it has come.
-    fn await_reply(self: &Arc<Self>, id: u64) -> (MutexGuard<'_, Inbox>, ManagerResult<Received>) {
-        let mut inbox = self.inbox();
-        loop {
-            if let Some(outcome) = inbox.take(id) {
-                return (inbox, outcome);
-            }
-            if !inbox.slots.contains_key(&id) {
-                let taken = self.gone("the reply was taken already", true);
-                return (inbox, Err(taken));
-            }
-            if let Some(reason) = inbox.dead.clone() {
-                inbox.slots.remove(&id);
-                let gone = self.gone(&reason, true);
-                return (inbox, Err(gone));
-            }
-            if inbox.somebody_reads {
-                inbox = self.sleep(inbox, id);
-                continue;
-            }
-            inbox.somebody_reads = true;
-            drop(inbox);
-            let read = self.read_until(id);
-            inbox = self.inbox();
-            inbox.somebody_reads = false;
-            match read {
-                // Somebody else reads from now on.
-                Ok(()) if inbox.sleepers > 0 => {
-                    let mut waiting = inbox.slots.values().filter(|slot| slot.outcome.is_none());
-                    if let Some(sleeper) = waiting.find_map(|slot| slot.sleeper.as_ref()) {
-                        sleeper.notify_one();
-                    }
-                }
-                Ok(()) => {}
-                Err(reason) => {
-                    self.lost.store(true, Ordering::Release);
-                    inbox.dead.get_or_insert(reason);
-                    inbox
-                        .slots
-                        .values()
-                        .filter_map(|slot| slot.sleeper.as_ref())
-                        .for_each(|s| s.notify_one());
-                }
-            }
-        }
-    }
-
-    /// Sleeps until the reply to a request has come, or somebody has to read.
-    fn sleep<'a>(&self, mut inbox: MutexGuard<'a, Inbox>, id: u64) -> MutexGuard<'a, Inbox> {
-        let sleeper = Arc::new(Condvar::new());
-        if let Some(slot) = inbox.slots.get_mut(&id) {
-            slot.sleeper = Some(Arc::clone(&sleeper));
-            inbox.sleepers += 1;
-        }
-        inbox = sleeper.wait(inbox).unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = inbox.slots.get_mut(&id)
-            && slot.sleeper.take().is_some()
-        {
-            inbox.sleepers -= 1;
-        }
-        inbox
-    }
-
-    /// Nobody will ask for these replies.
-    pub(crate) fn abandon(&self, ids: Range<u64>) {
-        if self.is_forked() {
-            return;
-        }
-        let abandoned: Vec<Slot> = {
-            let mut inbox = self.inbox();
-            ids.filter_map(|id| inbox.slots.remove(&id)).collect()
-        };
-        // Dropped without the lock: references in them send messages of their own.
-        drop(abandoned);
-    }
-
-    /// Reads and hands out replies, until the one to `wanted` has come.
-    fn read_until(self: &Arc<Self>, wanted: u64) -> Result<(), String> {
-        let mut incoming = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            // All that is here, also behind the wanted one: others need not read for that.
-            let Incoming { frames, replies, .. } = &mut *incoming;
-            let understood = self.understand(frames, replies);
-            let found = self.hand_out(replies, wanted);
-            understood?;
-            if found {
-                return Ok(());
-            }
-            incoming.receive(&self.stream).map_err(|error| error.to_string())?;
-        }
-    }
-
-    /// Takes all whole frames apart.
-    fn understand(self: &Arc<Self>, frames: &mut Frames, replies: &mut Vec<Told>) -> Result<(), String> {
-        let bad = |_| "the server sent a frame that is too long".to_owned();
-        while let Some(content) = frames.next(LONGEST).map_err(bad)? {
-            let mut objects = Vec::new();
-            let reply = Reply::read(content, |object| objects.push(object))
-                .map_err(|malformed| format!("the server sent no reply: {malformed}"))?;
-            replies.push(match reply {
-                Reply::Failed { id: 0, kind, message } => return Err(format!("{kind}: {message}")),
-                Reply::Failed { id, kind, message } => (id, Err(ManagerError::from_fault(kind, message))),
-                Reply::Done { id, result } => {
-                    // Taken note of in any case, so that the server learns when they are not wanted.
-                    let references =
-                        objects.iter().map(|&object| self.references.adopt(self, object)).collect();
-                    (id, Ok(Received { bytes: result.into(), references }))
-                }
-            });
-        }
-        Ok(())
-    }
-
-    /// Gives replies to whom they belong, and says whether the one to `wanted` is among them.
-    fn hand_out(&self, replies: &mut Vec<Told>, wanted: u64) -> bool {
-        if replies.is_empty() {
-            return false;
-        }
-        let (mut found, mut unwanted) = (false, Vec::new());
-        {
-            let mut inbox = self.inbox();
-            for (id, outcome) in replies.drain(..) {
-                found |= id == wanted;
-                match inbox.slots.get_mut(&id) {
-                    Some(slot) => {
-                        unwanted.extend(slot.outcome.replace(outcome));
-                        if let Some(sleeper) = &slot.sleeper {
-                            sleeper.notify_one();
-                        }
-                    }
-                    None => unwanted.push(outcome),
-                }
-            }
-        }
-        // What nobody waits for is dropped without the lock.
-        drop(unwanted);
-        found
+        let _ = outgoing.send(&self.stream, &bytes);
+        outgoing.keep(bytes);
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::{self, Call, Draft, Target, read};
 use super::link::Link;
+use super::pipeline::Pipeline;
 use super::reference::Reference;
 use crate::manager::error::ManagerResult;
 use crate::manager::proxy::Object;
@@ -124,8 +125,15 @@ impl Manager {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn batch<R>(&self, calls: Vec<Call<R>>) -> ManagerResult<Vec<ManagerResult<R>>> {
-        call::batch(calls)
+    pub fn batch<R>(&self, calls: Vec<Call<'_, R>>) -> ManagerResult<Vec<ManagerResult<R>>> {
+        let mut pipeline = self.pipeline();
+        calls.into_iter().for_each(|call| pipeline.add_anyway(call));
+        Ok(pipeline.run())
+    }
+
+    /// Begins to collect calls that are sent together. Cheaper than [`batch`](Self::batch): each is written down when it is added.
+    pub fn pipeline<R>(&self) -> Pipeline<R> {
+        Pipeline::new()
     }
 
     /// All objects of the manager.
@@ -202,15 +210,14 @@ impl Manager {
         &self.link
     }
 
-    pub(crate) fn call(&self, method: &'static str) -> Draft {
-        Target::Manager(self.link.clone()).call(method)
+    pub(crate) fn call(&self, method: &'static str) -> Draft<'_> {
+        Target::Manager(&self.link).call(method)
     }
 
     /// Runs a call that answers with an object.
-    pub(crate) fn object(&self, draft: Draft) -> ManagerResult<Object> {
+    pub(crate) fn object(&self, draft: Draft<'_>) -> ManagerResult<Object> {
         let call = draft.reads(call::nothing)?;
-        let id = self.link.send(std::iter::once(call.request()))?.start;
-        let received = self.link.wait(id)?;
+        let received = self.link.run(&call.request())?;
         let known: Vec<Arc<Reference>> = received.references.clone();
         let (_, kind) = read(received, call::plain::<(Object, String)>)?;
         Ok(Object::new(known[0].clone(), kind.into()))

@@ -61,8 +61,7 @@ macro_rules! proxy {
                 name: Option<&str>
                 $(, $argument: $of)*
             ) -> crate::manager::ManagerResult<Self> {
-                let draft = manager.call(how).arg($kind).arg(&name);
-                let draft = draft$(.arg(&$argument))*;
+                let draft = manager.call(how).arg($kind).arg(&name)$(.arg(&$argument))*;
                 manager.object(draft).map(Self::from_target)
             }
         }
@@ -147,18 +146,16 @@ macro_rules! methods {
             proxy: &'a $proxy<$($generic),*>,
         }
 
-        impl<$($generic: serde::Serialize + serde::de::DeserializeOwned),*> $calls<'_, $($generic),*> {
+        impl<'a, $($generic: serde::Serialize + serde::de::DeserializeOwned),*> $calls<'a, $($generic),*> {
             $($(#[$doc])*
             ///
             /// # Errors
             ///
             /// If an argument cannot be written.
             pub fn $name $(<$($own: $bound + ?Sized),*>)? (&self $(, $argument: $of)*)
-                -> crate::manager::ManagerResult<crate::manager::Call<$result>>
+                -> crate::manager::ManagerResult<crate::manager::Call<'a, $result>>
             {
-                let draft = self.proxy.object.target().call($method);
-                let draft = draft$(.arg(&$argument))*;
-                draft.reads($decode)
+                self.proxy.object.target().call($method)$(.arg(&$argument))*.reads($decode)
             })*
         }
     };

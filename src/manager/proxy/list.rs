@@ -194,13 +194,13 @@ impl<T: Serialize + DeserializeOwned> List<T> {
     }
 }
 
-impl<T: Serialize + DeserializeOwned> ListCalls<'_, T> {
+impl<'a, T: Serialize + DeserializeOwned> ListCalls<'a, T> {
     /// The elements of a range, as they are at one moment.
     ///
     /// # Errors
     ///
     /// None that depends on the object.
-    pub fn slice(&self, range: Range<u64>) -> ManagerResult<Call<Vec<T>>> {
+    pub fn slice(&self, range: Range<u64>) -> ManagerResult<Call<'a, Vec<T>>> {
         self.proxy.object.target().call("slice").arg(&range.start).arg(&range.end).reads(plain)
     }
 
@@ -209,7 +209,7 @@ impl<T: Serialize + DeserializeOwned> ListCalls<'_, T> {
     /// # Errors
     ///
     /// If an element cannot be written.
-    pub fn set_slice(&self, range: Range<u64>, items: &[T]) -> ManagerResult<Call<()>> {
+    pub fn set_slice(&self, range: Range<u64>, items: &[T]) -> ManagerResult<Call<'a, ()>> {
         let draft = self.proxy.object.target().call("set_slice").arg(&range.start).arg(&range.end);
         draft.arg(items).reads(nothing)
     }
@@ -219,7 +219,7 @@ impl<T: Serialize + DeserializeOwned> ListCalls<'_, T> {
     /// # Errors
     ///
     /// None that depends on the object.
-    pub fn drain(&self, range: Range<u64>) -> ManagerResult<Call<Vec<T>>> {
+    pub fn drain(&self, range: Range<u64>) -> ManagerResult<Call<'a, Vec<T>>> {
         self.proxy.object.target().call("drain").arg(&range.start).arg(&range.end).reads(plain)
     }
 }

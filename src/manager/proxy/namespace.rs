@@ -162,13 +162,13 @@ pub struct NamespaceCalls<'a> {
     proxy: &'a Namespace,
 }
 
-impl NamespaceCalls<'_> {
+impl<'a> NamespaceCalls<'a> {
     /// The value of this name, if there is one.
     ///
     /// # Errors
     ///
     /// None; the others can fail where their argument cannot be written.
-    pub fn get<T: DeserializeOwned>(&self, name: &str) -> ManagerResult<Call<Option<T>>> {
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> ManagerResult<Call<'a, Option<T>>> {
         self.proxy.object.target().call("get").arg(name).reads(maybe)
     }
 
@@ -177,7 +177,7 @@ impl NamespaceCalls<'_> {
     /// # Errors
     ///
     /// If it cannot be written.
-    pub fn set<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> ManagerResult<Call<()>> {
+    pub fn set<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> ManagerResult<Call<'a, ()>> {
         self.proxy.object.target().call("set").arg(name).arg(value).reads(nothing)
     }
 
@@ -186,7 +186,7 @@ impl NamespaceCalls<'_> {
     /// # Errors
     ///
     /// If it cannot be written.
-    pub fn add<T: Serialize + DeserializeOwned>(&self, name: &str, number: &T) -> ManagerResult<Call<T>> {
+    pub fn add<T: Serialize + DeserializeOwned>(&self, name: &str, number: &T) -> ManagerResult<Call<'a, T>> {
         self.proxy.object.target().call("add").arg(name).arg(number).reads(plain)
     }
 
@@ -195,7 +195,7 @@ impl NamespaceCalls<'_> {
     /// # Errors
     ///
     /// None.
-    pub fn remove(&self, name: &str) -> ManagerResult<Call<bool>> {
+    pub fn remove(&self, name: &str) -> ManagerResult<Call<'a, bool>> {
         self.proxy.object.target().call("remove").arg(name).reads(was_there)
     }
 }

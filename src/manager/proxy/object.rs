@@ -9,7 +9,7 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::manager::client::Reference;
-use crate::manager::client::call::{Target, reading, writing_for};
+use crate::manager::client::call::{Draft, Target, reading, writing_for};
 use crate::manager::client::manager::Manager;
 use crate::manager::error::{ManagerError, ManagerResult};
 use crate::manager::wire::pack::REFERENCE;
@@ -75,7 +75,7 @@ impl Object {
     pub fn handle(&self, lasts: Duration) -> ManagerResult<ProxyHandle> {
         let lasts = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
         let link = &self.reference.link;
-        let draft = Target::Manager(link.clone()).call("ticket").arg(&self.number()).arg(&lasts);
+        let draft = Target::Manager(link).call("ticket").arg(&self.number()).arg(&lasts);
         let ticket = draft.run()?;
         Ok(ProxyHandle { address: link.address.to_string(), server: link.server, ticket })
     }
@@ -83,11 +83,12 @@ impl Object {
     /// Whether the connection is gone, and with it all that is held through it. Asks the server.
     pub(super) fn is_cut_off(&self) -> bool {
         let link = &self.reference.link;
-        link.is_lost() || Target::Manager(link.clone()).call("ping").done().is_err()
+        link.is_lost() || Target::Manager(link).call("ping").done().is_err()
     }
 
-    pub(crate) fn target(&self) -> Target {
-        Target::Object(self.reference.clone())
+    #[inline]
+    pub(crate) fn target(&self) -> Target<'_> {
+        Target::Object(&self.reference)
     }
 
     pub(crate) fn reference(&self) -> &Arc<Reference> {
@@ -114,12 +115,12 @@ impl ProxyHandle {
 pub trait Argument {
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "only the crate calls it")]
-    fn add(&self, draft: crate::manager::client::call::Draft) -> crate::manager::client::call::Draft;
+    fn add<'a>(&self, draft: Draft<'a>) -> Draft<'a>;
 }
 
 impl<T: Serialize> Argument for T {
     #[allow(private_interfaces, reason = "only the crate calls it")]
-    fn add(&self, draft: crate::manager::client::call::Draft) -> crate::manager::client::call::Draft {
+    fn add<'a>(&self, draft: Draft<'a>) -> Draft<'a> {
         draft.arg(self)
     }
 }

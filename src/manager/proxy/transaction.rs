@@ -75,15 +75,14 @@ impl Transaction<'_> {
     /// # Errors
     ///
     /// Those of the call, and [`ManagerError::Foreign`].
-    pub fn read<R>(&mut self, call: Call<R>) -> ManagerResult<R> {
+    pub fn read<R>(&mut self, call: Call<'_, R>) -> ManagerResult<R> {
         self.check(&call)?;
         let mut observed = Vec::new();
         pack::array(&mut observed, 3);
         call.request().write_call(&mut observed);
-        let target = Target::Manager(self.manager.link().clone());
-        let observe = target.call("observe").raw(&observed).reads(nothing)?;
-        let link = target.link();
-        let mut received = link.wait(link.send(std::iter::once(observe.request()))?.start)?;
+        let link = self.manager.link();
+        let observe = Target::Manager(link).call("observe").raw(&observed).reads(nothing)?;
+        let mut received = link.run(&observe.request())?;
         let bad = |_| ManagerError::Decode { what: "observation", reason: "it is malformed".into() };
         let mut reader = Reader::new(&received.bytes);
         reader.array().map_err(bad)?;
@@ -98,7 +97,7 @@ impl Transaction<'_> {
     /// # Errors
     ///
     /// [`ManagerError::Foreign`] if its object is of another manager.
-    pub fn write<R>(&mut self, call: Call<R>) -> ManagerResult<()> {
+    pub fn write<R>(&mut self, call: Call<'_, R>) -> ManagerResult<()> {
         self.check(&call)?;
         pack::array(&mut self.calls, 3);
         call.request().write_call(&mut self.calls);
@@ -107,7 +106,7 @@ impl Transaction<'_> {
     }
 
     /// A number of another server would be somebody else's object here.
-    fn check<R>(&self, call: &Call<R>) -> ManagerResult<()> {
+    fn check<R>(&self, call: &Call<'_, R>) -> ManagerResult<()> {
         let (here, there) = (self.manager.link(), call.target.link());
         if here.server == there.server {
             return Ok(());

@@ -120,13 +120,13 @@ pub struct ValueCalls<'a, T> {
     proxy: &'a Value<T>,
 }
 
-impl<T: Serialize + DeserializeOwned> ValueCalls<'_, T> {
+impl<'a, T: Serialize + DeserializeOwned> ValueCalls<'a, T> {
     /// The value.
     ///
     /// # Errors
     ///
     /// None; the others can fail where their argument cannot be written.
-    pub fn get(&self) -> ManagerResult<crate::manager::Call<T>> {
+    pub fn get(&self) -> ManagerResult<crate::manager::Call<'a, T>> {
         self.proxy.object.target().call("get").arg(&0).reads(only)
     }
 
@@ -135,7 +135,7 @@ impl<T: Serialize + DeserializeOwned> ValueCalls<'_, T> {
     /// # Errors
     ///
     /// If it cannot be written.
-    pub fn set(&self, value: &T) -> ManagerResult<crate::manager::Call<T>> {
+    pub fn set(&self, value: &T) -> ManagerResult<crate::manager::Call<'a, T>> {
         self.proxy.object.target().call("set").arg(&0).arg(value).reads(plain)
     }
 
@@ -144,7 +144,7 @@ impl<T: Serialize + DeserializeOwned> ValueCalls<'_, T> {
     /// # Errors
     ///
     /// If it cannot be written.
-    pub fn add(&self, number: &T) -> ManagerResult<crate::manager::Call<T>> {
+    pub fn add(&self, number: &T) -> ManagerResult<crate::manager::Call<'a, T>> {
         self.proxy.object.target().call("add").arg(&0).arg(number).reads(plain)
     }
 }

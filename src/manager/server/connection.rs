@@ -5,9 +5,10 @@ use std::os::fd::OwnedFd;
 
 use super::Limits;
 use super::rings::Rings;
-use crate::manager::store::Fault;
+use crate::manager::store::{Fault, Glance, Outcome};
 use crate::manager::wire::frame::{self, Frames};
-use crate::manager::wire::message::Reply;
+use crate::manager::wire::message::{Reply, write_done, write_found};
+use crate::manager::wire::pack;
 use crate::net::greeting::LONGEST_GREETING;
 use crate::net::handshake::{Door, Doubt, Terms};
 use crate::sys::sockets::Stream;
@@ -57,16 +58,95 @@ pub(super) struct Connection {
     pub(super) frame_began: Option<u64>,
     /// Since when too much is unread.
     pub(super) stalled: Option<u64>,
-    /// The longest result it takes.
-    pub(super) takes: usize,
     /// Through which calls and answers travel, instead of the stream.
     pub(super) rings: Option<Rings>,
     /// Whether it is among those that the next turn looks at.
     pub(super) is_ready: bool,
     /// Whether it is among those to which the turn's end sends.
     pub(super) is_dirty: bool,
-    out: Vec<u8>,
+    pub(super) out: Outbox,
+}
+
+/// A longer result is looked at as any other.
+const PLAIN: usize = 1 << 10;
+
+/// What is to be sent to a client.
+#[derive(Default)]
+pub(super) struct Outbox {
+    bytes: Vec<u8>,
+    /// How many of them have been.
     sent: usize,
+    /// The longest result it takes.
+    pub(super) takes: usize,
+}
+
+impl Outbox {
+    /// How many bytes wait to be sent.
+    #[inline]
+    pub(super) fn unread(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    pub(super) fn reply(&mut self, reply: &Reply<'_>) {
+        frame::write(&mut self.bytes, |out| reply.write(out));
+    }
+
+    /// Answers a call.
+    #[inline]
+    pub(super) fn answer(&mut self, id: u64, outcome: &Outcome) {
+        match outcome {
+            Ok(result) if result.len() <= self.takes => write_done(&mut self.bytes, id, result),
+            Ok(result) => {
+                let message = format!("the result has {} bytes, more than the client takes", result.len());
+                self.reply(&Reply::Failed { id, kind: Fault::LIMIT, message: &message });
+            }
+            Err(Fault { kind, message }) => self.reply(&Reply::Failed { id, kind, message }),
+        }
+    }
+
+    /// Answers a call by what was found at a glance; `false` if that is no plain result.
+    #[inline]
+    pub(super) fn show(&mut self, id: u64, glance: Glance<'_>) -> bool {
+        match glance {
+            Glance::Maybe(None) => write_done(&mut self.bytes, id, &[0x90]),
+            Glance::Maybe(Some(datum)) => {
+                if !datum.references().is_empty() || datum.bytes().len() >= self.takes.min(PLAIN) {
+                    return false;
+                }
+                write_found(&mut self.bytes, id, datum.bytes());
+            }
+            Glance::Bool(value) => write_done(&mut self.bytes, id, &[if value { 0xc3 } else { 0xc2 }]),
+            Glance::Number(number) => {
+                let (digits, width) = pack::uint_in(number);
+                write_done(&mut self.bytes, id, &digits[..width]);
+            }
+        }
+        true
+    }
+
+    /// Lets `send` send what there is; whether nothing is left.
+    fn send(&mut self, mut send: impl FnMut(&[u8]) -> std::io::Result<usize>) -> std::io::Result<bool> {
+        while self.sent < self.bytes.len() {
+            match send(&self.bytes[self.sent..]) {
+                Ok(len) => self.sent += len,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    // What has been sent is forgotten once it is half of the buffer.
+                    if self.sent * 2 > self.bytes.len() {
+                        self.bytes.drain(..self.sent);
+                        self.sent = 0;
+                    }
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.sent = 0;
+        self.bytes.clear();
+        if self.bytes.capacity() > 1 << 20 {
+            self.bytes = Vec::new();
+        }
+        Ok(true)
+    }
 }
 
 impl Connection {
@@ -83,12 +163,10 @@ impl Connection {
             heard: now,
             frame_began: None,
             stalled: None,
-            takes: 0,
             rings: None,
             is_ready: false,
             is_dirty: false,
-            out: Vec::new(),
-            sent: 0,
+            out: Outbox::default(),
         }
     }
 
@@ -102,7 +180,7 @@ impl Connection {
 
     /// How many bytes wait to be sent.
     pub(super) fn unread(&self) -> usize {
-        self.out.len() - self.sent
+        self.out.unread()
     }
 
     /// The longest frame that is taken now.
@@ -148,31 +226,11 @@ impl Connection {
 
     /// Sends what can be sent; whether nothing is left.
     pub(super) fn flush(&mut self) -> std::io::Result<bool> {
-        while self.sent < self.out.len() {
-            let rest = &self.out[self.sent..];
-            let sent = match &mut self.rings {
-                Some(rings) => rings.put(&self.stream, rest),
-                None => self.stream.send(rest, Deadline::Now),
-            };
-            match sent {
-                Ok(len) => self.sent += len,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    // What has been sent is forgotten once it is half of the buffer.
-                    if self.sent * 2 > self.out.len() {
-                        self.out.drain(..self.sent);
-                        self.sent = 0;
-                    }
-                    return Ok(false);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        self.sent = 0;
-        self.out.clear();
-        if self.out.capacity() > 1 << 20 {
-            self.out = Vec::new();
-        }
-        Ok(true)
+        let (rings, stream) = (&mut self.rings, &self.stream);
+        self.out.send(|bytes| match rings {
+            Some(rings) => rings.put(stream, bytes),
+            None => stream.send(bytes, Deadline::Now),
+        })
     }
 
     /// Whether something has come that can be seen without asking the system.
@@ -181,7 +239,7 @@ impl Connection {
     }
 
     pub(super) fn reply(&mut self, reply: &Reply<'_>) {
-        frame::write(&mut self.out, |out| reply.write(out));
+        self.out.reply(reply);
     }
 
     /// Says why, and looks at nothing any more.
@@ -210,9 +268,9 @@ impl Connection {
         if let Some(other) = step.inside {
             room()?;
             self.phase = Phase::Inside;
-            self.takes = usize::try_from(other.longest).unwrap_or(usize::MAX).saturating_sub(BESIDE);
+            self.out.takes = usize::try_from(other.longest).unwrap_or(usize::MAX).saturating_sub(BESIDE);
         }
-        frame::write(&mut self.out, |out| out.extend_from_slice(&step.say));
+        frame::write(&mut self.out.bytes, |out| out.extend_from_slice(&step.say));
         Ok(())
     }
 }

@@ -8,16 +8,11 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 
 use super::Limits;
-use super::connection::{Arrived, Connection};
-use super::door::has_room;
+use super::connection::Connection;
 use super::handle::Shared;
 use super::rings::Watch;
 use crate::manager::numbered::Numbered;
-use crate::manager::store::{ClientId, Departure, Fault, Store};
-use crate::manager::wire::PROTOCOL;
-use crate::manager::wire::frame::{BadLength, Frames};
-use crate::manager::wire::message::{Reply, Request};
-use crate::net::handshake::Terms;
+use crate::manager::store::{ClientId, Departure, Store};
 use crate::net::{Address, Key};
 use crate::sys::sockets::{Listener, Shut};
 
@@ -26,9 +21,6 @@ pub(super) const WAKER: Token = Token(0);
 
 /// Set in the token of a client's process; the rest is the client's own.
 pub(super) const PROCESS: usize = 1 << (usize::BITS - 1);
-
-/// How many frames of one client are looked at before the others get their turn.
-const TURN: usize = 256;
 
 pub(super) struct EventLoop {
     pub(super) poll: Poll,
@@ -46,7 +38,7 @@ pub(super) struct EventLoop {
     /// Clients with bytes or frames that have not been looked at.
     pub(super) ready: Vec<ClientId>,
     /// Clients with bytes to be sent.
-    dirty: Vec<ClientId>,
+    pub(super) dirty: Vec<ClientId>,
     pub(super) watch: Watch,
     /// Clients that may live but are not connected any more, until what they hold comes back.
     pub(super) lost: BTreeSet<(u64, ClientId)>,
@@ -60,10 +52,6 @@ pub(super) struct EventLoop {
 
 /// How often the clients' clocks are looked at.
 const LOOK: u64 = 100_000_000;
-
-fn bad_frame(bad: BadLength, most: usize) -> Fault {
-    Fault::new(Fault::PROTOCOL, bad.told(most))
-}
 
 impl EventLoop {
     pub(super) fn new(
@@ -215,158 +203,6 @@ impl EventLoop {
         self.shared.objects.store(self.store.objects(), Ordering::Relaxed);
         self.shared.bytes.store(self.store.bytes(), Ordering::Relaxed);
         self.shared.clients.store(self.connections.len(), Ordering::Relaxed);
-    }
-
-    /// Looks at what a client has sent.
-    fn hear(&mut self, client: ClientId, now: u64) {
-        let mut left = TURN;
-        while left > 0 {
-            let Some(connection) = self.connections.get_mut(&client) else { return };
-            if connection.unread() > self.limits.unread {
-                // Looked at again when it has read.
-                connection.stalled.get_or_insert(now);
-                return;
-            }
-            match self.next_frames(client, left, now) {
-                Ok(0) => left -= 1,
-                Ok(taken) => {
-                    left -= taken;
-                    continue;
-                }
-                Err(fault) => return self.throw_out(client, &fault, now),
-            }
-            let Some(connection) = self.connections.get_mut(&client) else { return };
-            if !connection.readable && !connection.has_come() {
-                // What it had sent has been done.
-                if connection.ended {
-                    self.close(client, now, "its process has ended");
-                }
-                return;
-            }
-            match connection.receive(now) {
-                Ok(Arrived::Some) => self.watch_client(client, now),
-                Ok(Arrived::Nothing) => {}
-                Ok(Arrived::End) => return self.close(client, now, "it closed the connection"),
-                Err(error) if error.kind() == io::ErrorKind::InvalidData && !connection.is_leaving() => {
-                    let fault = Fault::new(Fault::PROTOCOL, error.to_string());
-                    return self.throw_out(client, &fault, now);
-                }
-                Err(error) => return self.close(client, now, &error.to_string()),
-            }
-        }
-        self.mark_ready(client);
-    }
-
-    /// Does what a client's next whole frames ask, at most so many; how many there were. Fewer also where there may be more: one
-    /// while the client is let in, and none behind the one whose answer is too much to be unread.
-    fn next_frames(&mut self, client: ClientId, most: usize, now: u64) -> Result<usize, Fault> {
-        let all = self.connections.len();
-        let Some(connection) = self.connections.get_mut(&client) else { return Ok(0) };
-        if connection.is_leaving() {
-            return Ok(0);
-        }
-        let inside_all = all - self.outside.len();
-        let longest = connection.longest(&self.limits);
-        let inside = connection.is_inside();
-        let mut frames = std::mem::take(&mut connection.frames);
-        let taken = if inside {
-            // The store answers; nothing else of the connection is needed meanwhile.
-            self.calls(client, &mut frames, (most, longest), now)
-        } else {
-            match frames.next(longest) {
-                Ok(Some(content)) => {
-                    let (key, longest) = (self.key.as_ref(), self.limits.frame as u64);
-                    let terms = Terms { protocol: PROTOCOL, key, number: self.server, longest };
-                    let let_in = connection.let_in(content, &terms, || has_room(inside_all, &self.limits));
-                    self.mark_dirty(client);
-                    let_in.map(|()| 1)
-                }
-                Ok(None) => Ok(0),
-                Err(bad) => Err(bad_frame(bad, longest)),
-            }
-        };
-        let Some(connection) = self.connections.get_mut(&client) else { return taken };
-        connection.frames = frames;
-        let taken = taken?;
-        if !inside && connection.is_inside() {
-            self.welcome(client);
-        }
-        let Some(connection) = self.connections.get_mut(&client) else { return Ok(taken) };
-        connection.frame_began = match (connection.frames.is_inside(), taken) {
-            (true, 0) => connection.frame_began.or(Some(now)),
-            _ => None,
-        };
-        Ok(taken)
-    }
-
-    /// Does calls, as many as there are up to the most.
-    fn calls(
-        &mut self,
-        client: ClientId,
-        frames: &mut Frames,
-        (most, longest): (usize, usize),
-        now: u64,
-    ) -> Result<usize, Fault> {
-        let mut taken = 0;
-        while taken < most {
-            let next = frames.next(longest).map_err(|bad| bad_frame(bad, longest))?;
-            let Some(content) = next else { break };
-            self.call(client, content, now)?;
-            taken += 1;
-            let unread = self.connections.get(&client).map_or(0, Connection::unread);
-            if unread > self.limits.unread {
-                break;
-            }
-        }
-        Ok(taken)
-    }
-
-    fn call(&mut self, client: ClientId, content: &[u8], now: u64) -> Result<(), Fault> {
-        let bad = |malformed| Fault::new(Fault::PROTOCOL, format!("no request: {malformed}"));
-        let request = Request::read(content).map_err(bad)?;
-        if request.object == 0 && request.method == "bye" {
-            self.store.leave(now, client, Departure::Died);
-            return Err(Fault::new(Fault::SHUTDOWN, "good bye"));
-        }
-        if request.object == 0 && request.method == "ring" {
-            return self.hand_out_rings(client, request.id, now);
-        }
-        if request.object == 0 && request.method == "shutdown" && self.ends_on_request {
-            self.shared.stop.store(true, Ordering::Release);
-            return Err(Fault::new(Fault::SHUTDOWN, "the server was shut down"));
-        }
-        self.store.call(now, client, &request);
-        // Answers are spread at once, so that how much a client leaves unread is known before its next call.
-        self.deliver();
-        Ok(())
-    }
-
-    /// Gives the store's answers to the connections.
-    fn deliver(&mut self) {
-        let mut answers = self.store.take_answers();
-        for answer in answers.drain(..) {
-            let Some(connection) = self.connections.get_mut(&answer.client) else { continue };
-            if connection.is_leaving() {
-                continue;
-            }
-            let id = answer.request;
-            match &answer.outcome {
-                Ok(result) if result.len() > connection.takes => {
-                    let message =
-                        format!("the result has {} bytes, more than the client takes", result.len());
-                    connection.reply(&Reply::Failed { id, kind: Fault::LIMIT, message: &message });
-                }
-                Ok(result) => connection.reply(&Reply::Done { id, result }),
-                Err(Fault { kind, message }) => connection.reply(&Reply::Failed { id, kind, message }),
-            }
-            if !std::mem::replace(&mut connection.is_dirty, true) {
-                self.dirty.push(answer.client);
-            }
-            if let Ok(bytes) = answer.outcome {
-                self.store.reuse_bytes(bytes);
-            }
-        }
-        self.store.reuse_answers(answers);
     }
 
     fn send(&mut self, client: ClientId, now: u64) {

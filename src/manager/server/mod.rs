@@ -1,5 +1,6 @@
 //! The server: sockets, limits, and one thread around the store.
 
+mod calls;
 mod connection;
 mod door;
 mod event_loop;

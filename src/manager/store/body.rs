@@ -3,7 +3,7 @@
 use super::arguments::Arguments;
 use super::barrier::Barrier;
 use super::condition::Condition;
-use super::datum::Out;
+use super::datum::{Datum, Out};
 use super::describe::About;
 use super::dict::Dict;
 use super::event::Event;
@@ -150,8 +150,23 @@ pub(crate) struct Call<'w, 'a> {
     pub(crate) arguments: Arguments<'a>,
 }
 
+/// The answer to a call that only looks.
+#[derive(Clone, Copy)]
+pub(crate) enum Glance<'a> {
+    /// An array of none or one.
+    Maybe(Option<&'a Datum>),
+    Bool(bool),
+    Number(u64),
+}
+
 /// What objects do.
 pub(crate) trait Behaviour {
+    /// Answers a call that only looks at the object, if it is one that can be answered without any more ado: the most frequent calls
+    /// of all. What is `None` here goes to [`call`](Self::call), which must give the same answer otherwise.
+    fn glance(&self, _method: &str, _arguments: &mut Arguments<'_>) -> Option<Glance<'_>> {
+        None
+    }
+
     /// Does a call in one step; `None` if it waits.
     fn call(&mut self, call: &mut Call<'_, '_>) -> Result<Option<Out>, Fault>;
 

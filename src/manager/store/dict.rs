@@ -4,8 +4,10 @@ use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 
+use foldhash::fast::RandomState;
+
 use super::arguments::Arguments;
-use super::body::{Behaviour, Call};
+use super::body::{Behaviour, Call, Glance};
 use super::datum::{Datum, Out};
 use super::describe::About;
 use super::fault::Fault;
@@ -61,11 +63,17 @@ impl Row {
     }
 }
 
+/// Where the row of a key is, and its value once more, so that who only asks for it is done here.
+struct Place {
+    at: u64,
+    value: Datum,
+}
+
 #[derive(Default)]
 pub(crate) struct Dict {
     /// Only texts are keys.
     names_only: bool,
-    places: HashMap<Canonical, u64>,
+    places: HashMap<Canonical, Place, RandomState>,
     /// By the order in which the keys came.
     rows: BTreeMap<u64, Row>,
     next: u64,
@@ -90,24 +98,25 @@ impl Dict {
                 self.places.remove(&row.key);
             }
             if let Some(row) = before {
-                self.places.insert(row.key.clone(), place);
+                self.places.insert(row.key.clone(), Place { at: place, value: row.value.clone() });
                 self.rows.insert(place, row);
             }
         }
     }
 
     fn value(&self, key: &[u8]) -> Option<&Datum> {
-        Some(&self.rows[self.places.get(key)?].value)
+        Some(&self.places.get(key)?.value)
     }
 
     /// One of the two ways in which anything changes.
     fn put(&mut self, key: Key, value: Datum) -> Option<Datum> {
         self.changes += 1;
-        if let Some(&place) = self.places.get(&key.canonical) {
-            let row = self.rows.get_mut(&place).expect("every place has its row");
+        if let Some(place) = self.places.get_mut(&key.canonical) {
+            let row = self.rows.get_mut(&place.at).expect("every place has its row");
             if let Some(journal) = &mut self.journal {
-                journal.push((place, Some(row.clone())));
+                journal.push((place.at, Some(row.clone())));
             }
+            place.value = value.clone();
             return Some(std::mem::replace(&mut row.value, value));
         }
         let place = self.next;
@@ -115,7 +124,7 @@ impl Dict {
         if let Some(journal) = &mut self.journal {
             journal.push((place, None));
         }
-        self.places.insert(key.canonical.clone(), place);
+        self.places.insert(key.canonical.clone(), Place { at: place, value: value.clone() });
         self.rows.insert(place, Row { key: key.canonical, given: key.given, value });
         None
     }
@@ -165,7 +174,7 @@ impl Dict {
             "remove" => {
                 let key = arguments.key()?;
                 arguments.end()?;
-                let row = self.places.get(&*key).copied().and_then(|place| self.take(place));
+                let row = self.places.get(&*key).map(|place| place.at).and_then(|at| self.take(at));
                 Out::maybe(row.as_ref().map(|row| &row.value))
             }
             "extend" => self.extend(arguments, world)?,
@@ -267,7 +276,7 @@ impl Dict {
             (there, expected) => there.is_none() && expected.is_none(),
         };
         if same {
-            let place = self.places.get(&key.canonical).copied();
+            let place = self.places.get(&key.canonical).map(|place| place.at);
             match (new, place) {
                 (Some(new), _) => drop(self.put(key, new)),
                 (None, Some(place)) => drop(self.take(place)),
@@ -308,6 +317,15 @@ impl Dict {
 }
 
 impl Behaviour for Dict {
+    fn glance(&self, method: &str, arguments: &mut Arguments<'_>) -> Option<Glance<'_>> {
+        Some(match method {
+            "get" => Glance::Maybe(self.value(&arguments.key().ok()?)),
+            "contains" => Glance::Bool(self.value(&arguments.key().ok()?).is_some()),
+            "len" => Glance::Number(self.rows.len() as u64),
+            _ => return None,
+        })
+    }
+
     fn call(&mut self, call: &mut Call<'_, '_>) -> Result<Option<Out>, Fault> {
         self.done(call.world, call.method, &mut call.arguments).map(Some)
     }

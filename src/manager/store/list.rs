@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::arguments::Arguments;
-use super::body::{Behaviour, Call};
+use super::body::{Behaviour, Call, Glance};
 use super::datum::{Datum, Out};
 use super::describe::About;
 use super::fault::Fault;
@@ -338,6 +338,14 @@ impl List {
 }
 
 impl Behaviour for List {
+    fn glance(&self, method: &str, arguments: &mut Arguments<'_>) -> Option<Glance<'_>> {
+        Some(match method {
+            "get" => Glance::Maybe(Some(&self.items[self.index(arguments).ok()?])),
+            "len" => Glance::Number(self.items.len() as u64),
+            _ => return None,
+        })
+    }
+
     fn call(&mut self, call: &mut Call<'_, '_>) -> Result<Option<Out>, Fault> {
         self.done(call.world, call.method, &mut call.arguments).map(Some)
     }

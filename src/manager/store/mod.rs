@@ -28,11 +28,12 @@ mod tests;
 mod world;
 
 use arguments::Arguments;
+pub(crate) use body::Glance;
 use datum::{Charge, Token};
 pub(crate) use fault::Fault;
 pub(crate) use own::Types;
 pub use own::{CallArguments, CallError, Managed, Returned};
-pub(crate) use world::{Answer, Bounds, ClientId, Departure};
+pub(crate) use world::{Answer, Bounds, ClientId, Departure, Outcome};
 use world::{Caller, Client, World};
 
 use super::numbered::Numbered;
@@ -71,7 +72,23 @@ impl Store {
     }
 
     /// A client's call, at `now` nanoseconds. What comes of it, for whomever, is in [`take_answers`](Self::take_answers).
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn call(&mut self, now: u64, client: ClientId, request: &Request<'_>) {
+        if let Some(outcome) = self.call_for(now, client, request) {
+            self.world.answers.push(Answer { client, request: request.id, outcome });
+        }
+    }
+
+    /// The answer to a call that only looks at an object, if it is one that can be given without any more ado.
+    #[inline]
+    pub(crate) fn glance(&mut self, now: u64, request: &Request<'_>) -> Option<Glance<'_>> {
+        self.advance(now);
+        let body = self.world.objects.get(&request.object)?.body.as_ref()?;
+        body.inner().glance(request.method, &mut Arguments::new(request.arguments, request.count))
+    }
+
+    /// The same, but for the answer to this call: that is returned, if it is wanted and there at once.
+    pub(crate) fn call_for(&mut self, now: u64, client: ClientId, request: &Request<'_>) -> Option<Outcome> {
         self.advance(now);
         self.world.begin_work();
         let who = Caller { client, request: request.id, object: request.object };
@@ -82,17 +99,26 @@ impl Store {
             }
             _ => self.world.call(who, request),
         };
-        match outcome {
-            Ok(Some(out)) => self.world.answer(client, request.id, Ok(out)),
-            Ok(None) => {}
-            Err(fault) => self.world.answer(client, request.id, Err(fault)),
-        }
+        let outcome = match outcome {
+            Ok(None) => None,
+            Ok(Some(out)) => self.world.settle(client, request.id, Ok(out)),
+            Err(fault) => self.world.settle(client, request.id, Err(fault)),
+        };
         self.world.bury();
+        outcome
     }
 
     /// Ends waits whose deadline has come, and tickets that nobody claimed.
+    #[inline]
     pub(crate) fn advance(&mut self, now: u64) {
         self.world.now = self.world.now.max(now);
+        if self.next_deadline().is_some_and(|next| next <= self.world.now) {
+            self.expire();
+        }
+    }
+
+    /// Ends what is overdue.
+    fn expire(&mut self) {
         while let Some((waiter, object)) = self.world.overdue() {
             let done =
                 self.world.with_body(object, |body, world| body.inner_mut().expire(world, waiter, object));
@@ -161,14 +187,22 @@ impl Store {
         }
     }
 
+    /// Whether there is anything to be sent.
+    #[inline]
+    pub(crate) fn has_answers(&self) -> bool {
+        !self.world.answers.is_empty()
+    }
+
     /// What is to be sent, in order.
     pub(crate) fn take_answers(&mut self) -> Vec<Answer> {
         std::mem::take(&mut self.world.answers)
     }
 
-    /// Takes the bytes of an answer back that was sent, for their memory.
-    pub(crate) fn reuse_bytes(&self, bytes: Vec<u8>) {
-        self.world.reuse(bytes);
+    /// Takes an answer back that was sent, for its memory.
+    pub(crate) fn reuse(&self, outcome: Outcome) {
+        if let Ok(bytes) = outcome {
+            self.world.reuse(bytes);
+        }
     }
 
     /// Takes the empty list back, for its memory.

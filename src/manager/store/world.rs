@@ -16,11 +16,14 @@ pub(crate) type ClientId = u64;
 /// A parked call's number.
 pub(crate) type WaiterId = u64;
 
+/// What becomes of a call: a value's bytes, or why there is none.
+pub(crate) type Outcome = Result<Vec<u8>, Fault>;
+
 /// An answer for a client.
 pub(crate) struct Answer {
     pub(crate) client: ClientId,
     pub(crate) request: u64,
-    pub(crate) outcome: Result<Vec<u8>, Fault>,
+    pub(crate) outcome: Outcome,
 }
 
 /// One object; its body is out while it is called.
@@ -340,18 +343,31 @@ impl World {
 
     /// Answers a call: from now on the client has the references in it.
     pub(crate) fn answer(&mut self, client: ClientId, request: u64, outcome: Result<Out, Fault>) {
-        // Nobody waits for an answer to request 0.
-        if request == 0 || !self.clients.contains_key(&client) {
-            return;
+        if self.clients.contains_key(&client)
+            && let Some(outcome) = self.settle(client, request, outcome)
+        {
+            self.answers.push(Answer { client, request, outcome });
         }
-        let outcome = outcome.and_then(|out| {
+    }
+
+    /// What a client is to be told of a call, if anything: from now on it has the references in it.
+    pub(crate) fn settle(
+        &mut self,
+        client: ClientId,
+        request: u64,
+        outcome: Result<Out, Fault>,
+    ) -> Option<Outcome> {
+        // Nobody waits for an answer to request 0.
+        if request == 0 {
+            return None;
+        }
+        Some(outcome.and_then(|out| {
             self.fits(&out)?;
             if !out.references.is_empty() {
                 self.give(client, out.references)?;
             }
             Ok(out.bytes)
-        });
-        self.answers.push(Answer { client, request, outcome });
+        }))
     }
 
     /// Counts references that a client receives: all, or none.

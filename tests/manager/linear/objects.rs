@@ -133,7 +133,7 @@ fn accounts(manager: &Manager) -> ManagerResult<Dict<u64, u64>> {
 pub(crate) type Waiter = Box<dyn FnOnce() -> ManagerResult<Outcome>>;
 
 fn later<R: 'static>(
-    call: ManagerResult<procshare::manager::Call<R>>,
+    call: ManagerResult<procshare::manager::Call<'_, R>>,
     read: impl FnOnce(R) -> Outcome + 'static,
 ) -> ManagerResult<Waiter> {
     let pending = call?.send()?;

@@ -81,9 +81,13 @@ impl<const CHOSEN: bool> Server for Ours<CHOSEN> {
 
 impl<const CHOSEN: bool> Pipelined for Ours<CHOSEN> {
     fn get_many(client: &mut OurClient, numbers: Range<u64>) -> Result<Vec<u64>, Failure> {
-        let calls = numbers.map(|number| client.dict.calls().get(key(number))).collect::<Result<_, _>>();
-        let found = client.manager.batch(calls.map_err(refused)?).map_err(refused)?;
-        found
+        let mut pipeline = client.manager.pipeline();
+        for number in numbers {
+            let call = client.dict.calls().get(key(number)).map_err(refused)?;
+            pipeline.add(call).map_err(refused)?;
+        }
+        pipeline
+            .run()
             .into_iter()
             .map(|value| value.map_err(refused)?.ok_or_else(|| refused("a key is missing")))
             .collect()
