@@ -566,6 +566,8 @@ const MANAGER: &[Claim] = &[
             "strangers_keep_no_client_out",
             "clients_are_counted_when_they_have_shown_who_they_are",
             "bytes_under_way_are_bounded_in_all",
+            "holdings_are_counted_like_values",
+            "who_holds_what_is_counted_too",
             "answers_that_a_client_does_not_take_are_not_sent",
             "a_server_without_files_lets_in_who_waits_when_others_go",
         ],

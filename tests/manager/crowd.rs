@@ -167,3 +167,42 @@ fn a_server_without_files_lets_in_who_waits_when_others_go() {
         assert!(child.wait().unwrap().success());
     });
 }
+
+/// Permits, and objects in which somebody holds something: as many as there is memory for.
+#[test]
+fn holdings_are_counted_like_values() {
+    over_both(|| {
+        let server = limited(Limits { memory: 1 << 20, ..Limits::default() });
+        let manager = server.client();
+        let permits = Semaphore::anonymous(&manager, u64::MAX).unwrap();
+        let mut held = Vec::new();
+        let refused = (0..100_000).find_map(|_| permits.try_acquire().map(|permit| held.push(permit)).err());
+        assert!(matches!(refused, Some(ManagerError::Limit { .. })), "{} were given", held.len());
+        // A sixteenth more than values may have.
+        assert!(server.handle.bytes() <= (1 << 20) + (1 << 16));
+        // What somebody gives back is free for all.
+        held.truncate(held.len() / 2);
+        drop(permits.acquire().unwrap());
+        drop(held);
+        manager.ping().unwrap();
+        drop(Semaphore::anonymous(&manager, 1).unwrap());
+        drop(permits);
+        eventually("nothing is counted any more", || manager.stats().unwrap().bytes == 0);
+    });
+}
+
+/// Each client that locks each object is remembered there, until it goes.
+#[test]
+fn who_holds_what_is_counted_too() {
+    over_both(|| {
+        let server = limited(Limits { memory: 1 << 20, ..Limits::default() });
+        let manager = server.client();
+        let locks: Vec<Lock> = (0..1000).map(|_| Lock::anonymous(&manager).unwrap()).collect();
+        let before = manager.stats().unwrap().bytes;
+        locks.iter().for_each(|lock| lock.lock().unwrap().unlock().unwrap());
+        let after = manager.stats().unwrap().bytes;
+        assert!(after >= before + 1000 * 64, "{before} {after}");
+        drop(locks);
+        eventually("nothing is counted any more", || manager.stats().unwrap().bytes == 0);
+    });
+}

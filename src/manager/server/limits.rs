@@ -33,7 +33,7 @@ pub struct Limits {
     /// Calls of one client that wait at once.
     pub waiting: usize,
     /// Bytes of all stored values, with 128 for each, and for what else a client can make many of: 512 for an object, 128 for
-    /// a reference or a ticket.
+    /// a reference, a ticket, or a holding of permits or of a lock; holdings may have a sixteenth more than that.
     pub memory: usize,
     /// Objects.
     pub objects: usize,

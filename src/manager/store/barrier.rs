@@ -61,6 +61,7 @@ impl Barrier {
         if let Some(reason) = self.broken {
             return Err(Fault::new(Fault::BROKEN, reason));
         }
+        world.may_hold(who)?;
         if self.acting.is_some() {
             let waiter = world.park_anyway(who, timeout)?;
             self.sit_down(world, who);
@@ -167,7 +168,10 @@ impl Behaviour for Barrier {
                     self.break_up(world, "failed");
                 }
             }
-            "join" => self.sit_down(world, who),
+            "join" => {
+                world.may_hold(who)?;
+                self.sit_down(world, who);
+            }
             "leave" => {
                 self.seats.remove(&who.client);
                 if world.waits_in(who.client, who.object) {

@@ -95,6 +95,11 @@ impl Meter {
         self.used().saturating_add(more) > self.most
     }
 
+    /// The same of what is no value: that may have a sixteenth more.
+    pub(crate) fn lacks_beside(&self, more: usize) -> bool {
+        self.used().saturating_add(more) > self.most.saturating_add(self.most / 16)
+    }
+
     pub(crate) fn most(&self) -> usize {
         self.most
     }

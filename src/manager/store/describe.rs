@@ -13,6 +13,9 @@ use crate::manager::wire::pack;
 /// Elements are shown as long as they have no more bytes together.
 const SHOWN_BYTES: usize = 64 << 10;
 
+/// So many holdings are shown.
+pub(crate) const HOLDERS: usize = 1000;
+
 /// What an object says of itself.
 #[derive(Default)]
 pub(crate) struct About {

@@ -100,6 +100,7 @@ impl Lock {
             holder.count += 1;
             return Ok(Some(granted(holder.fence, self.mishap, None)));
         }
+        world.may_hold(who)?;
         let free = self.holder.is_none() && !self.handed;
         if free {
             world.note_holding(who.client, who.object);

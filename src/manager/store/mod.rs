@@ -153,7 +153,7 @@ impl Store {
     pub(crate) fn leave(&mut self, now: u64, client: ClientId, why: Departure) {
         self.cut(now, client);
         let Some(left) = self.world.clients.get_mut(&client) else { return };
-        let mut holds: Vec<u64> = left.holds.drain().collect();
+        let mut holds: Vec<u64> = left.holds.drain().map(|(object, _)| object).collect();
         holds.sort_unstable();
         for object in holds {
             // An object that is gone has nothing to give back.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::arguments::{Arguments, Timeout};
 use super::body::{Behaviour, Call};
 use super::datum::{Datum, Out};
-use super::describe::About;
+use super::describe::{About, HOLDERS};
 use super::fault::Fault;
 use super::world::{Caller, ClientId, Departure, WaiterId, World};
 use crate::manager::wire::pack;
@@ -232,7 +232,7 @@ impl Behaviour for Queue {
         about.fact("closed", self.closed);
         about.fact("given out", self.taken.len() as u64);
         about.fact("unfinished", Some(self.unfinished).filter(|_| self.joinable));
-        for (&tag, taken) in &self.taken {
+        for (&tag, taken) in self.taken.iter().take(HOLDERS) {
             about.holder(taken.client, vec![("item", taken.place), ("tag", tag)]);
         }
         about.elements(self.items.values(), |item, out| out.push(item));

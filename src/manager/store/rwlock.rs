@@ -1,18 +1,18 @@
 //! RwLock: many readers or one writer, by client and thread.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::arguments::Timeout;
 use super::body::{Behaviour, Call};
-use super::datum::Out;
-use super::describe::About;
+use super::datum::{Charge, Out};
+use super::describe::{About, HOLDERS};
 use super::fault::Fault;
 use super::lock::{Actor, Mishap, write_mishap};
 use super::world::{Caller, ClientId, Departure, WaiterId, World};
 use crate::manager::wire::pack;
 
 /// Who holds it: a thread of a client.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Who {
     client: ClientId,
     actor: Actor,
@@ -28,7 +28,9 @@ struct Want {
 #[derive(Default)]
 pub(crate) struct RwLock {
     /// By the numbers of their holdings; a thread may read more than once.
-    readers: BTreeMap<u64, Who>,
+    readers: BTreeMap<u64, (Who, Charge)>,
+    /// How often each of them reads.
+    reading: HashMap<Who, u64>,
     writer: Option<(u64, Who)>,
     mishap: Option<Mishap>,
     queue: VecDeque<Want>,
@@ -43,10 +45,12 @@ impl RwLock {
         writes: bool,
     ) -> Result<Option<Out>, Fault> {
         let who = Who { client: caller.client, actor };
-        let reads = self.readers.values().any(|&reader| reader == who);
+        let reads = self.reading.contains_key(&who);
         if self.writer.is_some_and(|(_, writer)| writer == who) || (writes && reads) {
             return Err(Fault::new(Fault::DEADLOCK, "the calling thread holds the lock already"));
         }
+        world.may_hold(caller)?;
+        world.room_to_hold()?;
         // First come, first served; but who reads already would wait for itself behind a writer.
         let first = self.queue.is_empty() || reads;
         if first && self.is_open(writes) {
@@ -69,13 +73,29 @@ impl RwLock {
         if writes {
             self.writer = Some((fence, who));
         } else {
-            self.readers.insert(fence, who);
+            self.read(world, fence, who);
         }
         Out::with(|out| {
             pack::array(out, 2);
             pack::uint(out, fence);
             write_mishap(out, self.mishap);
         })
+    }
+
+    fn read(&mut self, world: &World, fence: u64, who: Who) {
+        self.readers.insert(fence, (who, world.holding()));
+        *self.reading.entry(who).or_default() += 1;
+    }
+
+    /// Ends a reading; whether it was one.
+    fn read_no_more(&mut self, fence: u64) -> bool {
+        let Some((who, _)) = self.readers.remove(&fence) else { return false };
+        let times = self.reading.entry(who).or_default();
+        *times = times.saturating_sub(1);
+        if *times == 0 {
+            self.reading.remove(&who);
+        }
+        true
     }
 
     /// Lets in whoever is first, and all readers behind a reader.
@@ -94,7 +114,7 @@ impl RwLock {
     }
 
     fn release(&mut self, world: &mut World, fence: u64, panicked: bool) -> Result<(), Fault> {
-        if self.readers.remove(&fence).is_none() {
+        if !self.read_no_more(fence) {
             self.must_write(fence)?;
             self.writer = None;
             if panicked {
@@ -127,7 +147,7 @@ impl Behaviour for RwLock {
                 arguments.end()?;
                 let reader = self.must_write(fence)?;
                 self.writer = None;
-                self.readers.insert(fence, reader);
+                self.read(world, fence, reader);
                 self.grant(world);
             }
             "make_consistent" => {
@@ -158,7 +178,8 @@ impl Behaviour for RwLock {
 
     fn leave(&mut self, world: &mut World, client: ClientId, _object: u64, departure: Departure) {
         // Who only read has left nothing half-done.
-        self.readers.retain(|_, reader| reader.client != client);
+        self.readers.retain(|_, (reader, _)| reader.client != client);
+        self.reading.retain(|reader, _| reader.client != client);
         if self.writer.is_some_and(|(_, writer)| writer.client == client) {
             self.writer = None;
             self.mishap = Some(departure.into());
@@ -174,7 +195,7 @@ impl Behaviour for RwLock {
             .writer
             .iter()
             .map(|&(fence, who)| (fence, who, "writes"))
-            .chain(self.readers.iter().map(|(&fence, &who)| (fence, who, "reads")))
+            .chain(self.readers.iter().take(HOLDERS).map(|(&fence, &(who, _))| (fence, who, "reads")))
         {
             about.holder(who.client, vec![("thread", who.actor), ("fence", fence), (name, 1)]);
         }

@@ -4,30 +4,42 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::arguments::Timeout;
 use super::body::{Behaviour, Call};
-use super::datum::Out;
-use super::describe::About;
+use super::datum::{Charge, Out};
+use super::describe::{About, HOLDERS};
 use super::fault::Fault;
 use super::world::{Caller, ClientId, Departure, WaiterId, World};
 use crate::manager::wire::pack;
+
+/// Permits that a client owns.
+struct Holding {
+    client: ClientId,
+    count: u64,
+    _charge: Charge,
+}
 
 pub(crate) struct Semaphore {
     free: u64,
     /// As many permits as there may be.
     bound: u64,
     /// Permits that somebody owns, by the number of the holding.
-    owned: BTreeMap<u64, (ClientId, u64)>,
+    owned: BTreeMap<u64, Holding>,
+    /// Permits of all of them.
+    lent: u64,
     queue: VecDeque<(WaiterId, ClientId, u64)>,
 }
 
 impl Semaphore {
     pub(crate) fn new(free: u64, bounded: bool) -> Self {
         let bound = if bounded { free } else { u64::MAX };
-        Semaphore { free, bound, owned: BTreeMap::new(), queue: VecDeque::new() }
+        Semaphore { free, bound, owned: BTreeMap::new(), lent: 0, queue: VecDeque::new() }
     }
 
-    fn holding(&mut self, fence: u64) -> Result<(ClientId, u64), Fault> {
+    /// Ends a holding; of how many permits.
+    fn end(&mut self, fence: u64) -> Result<u64, Fault> {
         let gone = || Fault::new(Fault::NOT_HELD, format!("holding {fence} has ended"));
-        self.owned.remove(&fence).ok_or_else(gone)
+        let count = self.owned.remove(&fence).ok_or_else(gone)?.count;
+        self.lent -= count;
+        Ok(count)
     }
 
     fn acquire(
@@ -40,6 +52,7 @@ impl Semaphore {
         if count == 0 || count > self.bound {
             return Err(Fault::new(Fault::OUT_OF_RANGE, format!("1 to {} permits can be taken", self.bound)));
         }
+        world.room_to_hold()?;
         // Whoever came before is served before, also where fewer permits would do now.
         if self.queue.is_empty() && self.free >= count {
             return Ok(Some(self.take(world, who.client, who.object, count)));
@@ -52,7 +65,8 @@ impl Semaphore {
     fn take(&mut self, world: &mut World, client: ClientId, object: u64, count: u64) -> Out {
         self.free -= count;
         let fence = world.fence();
-        self.owned.insert(fence, (client, count));
+        self.lent += count;
+        self.owned.insert(fence, Holding { client, count, _charge: world.holding() });
         world.note_holding(client, object);
         Out::with(|out| pack::uint(out, fence))
     }
@@ -81,20 +95,18 @@ impl Behaviour for Semaphore {
             "release" => {
                 let fence = arguments.uint()?;
                 arguments.end()?;
-                let (_, count) = self.holding(fence)?;
-                self.free += count;
+                self.free += self.end(fence)?;
             }
             // The permits belong to nobody from now on: `add` gives them back.
             "forget" => {
                 let fence = arguments.uint()?;
                 arguments.end()?;
-                self.holding(fence)?;
+                self.end(fence)?;
             }
             "add" => {
                 let count = arguments.uint()?;
                 arguments.end()?;
-                let owned = self.owned.values().map(|&(_, count)| count).sum::<u64>();
-                let sum = self.free.checked_add(owned).and_then(|sum| sum.checked_add(count));
+                let sum = self.free.checked_add(self.lent).and_then(|sum| sum.checked_add(count));
                 if sum.is_none_or(|sum| sum > self.bound) {
                     let message = format!("{count} permits more than {} are too many", self.bound);
                     return Err(Fault::new(Fault::OUT_OF_RANGE, message));
@@ -115,10 +127,11 @@ impl Behaviour for Semaphore {
     }
 
     fn leave(&mut self, world: &mut World, client: ClientId, object: u64, _why: Departure) {
-        let free = &mut self.free;
-        self.owned.retain(|_, &mut (owner, count)| {
-            *free += if owner == client { count } else { 0 };
-            owner != client
+        let (free, lent) = (&mut self.free, &mut self.lent);
+        self.owned.retain(|_, holding| {
+            let back = if holding.client == client { holding.count } else { 0 };
+            (*free, *lent) = (*free + back, *lent - back);
+            holding.client != client
         });
         self.grant(world, object);
     }
@@ -126,8 +139,8 @@ impl Behaviour for Semaphore {
     fn describe(&self, about: &mut About) {
         about.fact("free", self.free);
         about.fact("bound", Some(self.bound).filter(|&bound| bound != u64::MAX));
-        for (&fence, &(client, count)) in &self.owned {
-            about.holder(client, vec![("permits", count), ("fence", fence)]);
+        for (&fence, holding) in self.owned.iter().take(HOLDERS) {
+            about.holder(holding.client, vec![("permits", holding.count), ("fence", fence)]);
         }
     }
 }

@@ -54,7 +54,7 @@ pub(crate) struct Client {
     pub(crate) references: Numbered<Reference>,
     pub(crate) waiters: BTreeSet<WaiterId>,
     /// Objects in which it may hold something.
-    pub(crate) holds: HashSet<u64>,
+    pub(crate) holds: HashMap<u64, Charge>,
     /// Whether it calls through rings, for display.
     pub(crate) has_rings: bool,
 }
@@ -255,9 +255,34 @@ impl World {
     /// Remembers that `client` may hold something of `object`.
     pub(crate) fn note_holding(&mut self, client: ClientId, object: u64) {
         if let (Some(entry), Some(slot)) = (self.clients.get_mut(&client), self.objects.get_mut(&object)) {
-            entry.holds.insert(object);
+            entry.holds.entry(object).or_insert_with(|| self.meter.charge(OVERHEAD));
             slot.holders.insert(client);
         }
+    }
+
+    /// Refuses a client's first holding in an object where there is no memory to remember it.
+    pub(crate) fn may_hold(&self, who: Caller) -> Result<(), Fault> {
+        match self.clients.get(&who.client) {
+            Some(client) if !client.holds.contains_key(&who.object) => self.room_to_hold(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether there is room for one more holding. What values leave is not all: locks work also where those have filled the memory.
+    pub(crate) fn room_to_hold(&self) -> Result<(), Fault> {
+        if self.meter.lacks_beside(OVERHEAD) {
+            let message = format!(
+                "so much is held that it has {} bytes together: release something",
+                self.meter.used()
+            );
+            return Err(Fault::new(Fault::LIMIT, message));
+        }
+        Ok(())
+    }
+
+    /// What one more holding costs, as long as it lasts.
+    pub(crate) fn holding(&self) -> Charge {
+        self.meter.charge(OVERHEAD)
     }
 
     /// Lets a call wait, unless it does not want to.

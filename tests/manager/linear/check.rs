@@ -19,7 +19,7 @@ pub(crate) trait Model: Clone + Eq + Hash + Debug {
 }
 
 /// How many states are entered before the search gives up.
-const PATIENCE: usize = 1_000_000;
+const PATIENCE: usize = 300_000;
 
 /// Why a history is none.
 #[derive(Debug)]
