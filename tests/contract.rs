@@ -592,6 +592,11 @@ const MANAGER: &[Claim] = &[
 /// SEMANTICS of Python's managers, and of the collections of std, line by line.
 const MANAGER_SEMANTICS: &[Claim] = &[
     (
+        "a new server at the same place has none of the old one's objects, whatever their numbers are",
+        "manager/semantics",
+        &["a_new_server_at_the_same_place_has_none_of_the_old_ones_objects"],
+    ),
+    (
         "a started server passes the terminal's signals over, ends in good order by SIGTERM, and may be of one's own making",
         "manager/start",
         &[

@@ -571,3 +571,39 @@ fn a_transaction_touches_no_other_managers_objects() {
         assert_eq!(list.snapshot().unwrap(), [1]);
     });
 }
+
+// The server.
+
+/// Python's proxies may meet another object under their old id.
+#[test]
+fn a_new_server_at_the_same_place_has_none_of_the_old_ones_objects() {
+    over_both(|| {
+        let mut old = local();
+        let address = old.address.clone();
+        let before = old.client();
+        let list = List::<u32>::create(&before, "list").unwrap();
+        let handle = list.object().handle(Duration::from_secs(60)).unwrap();
+        let guard = Lock::create(&before, "lock").unwrap().lock().unwrap();
+        old.stop();
+        let new = crate::support::run(Server::builder().address(address));
+        // The connection is not made anew behind one's back: what was held through it is gone.
+        assert!(matches!(list.push(&1), Err(ManagerError::Disconnected { .. })));
+        assert!(matches!(list.push(&1), Err(ManagerError::Disconnected { maybe_done: false, .. })));
+        assert!(matches!(list.iter().next(), Some(Err(ManagerError::Disconnected { .. }))));
+        assert!(matches!(before.transaction(|_| Ok(())), Err(ManagerError::Disconnected { .. })));
+        assert!(guard.is_lost());
+        let after = new.client();
+        assert!(matches!(List::<u32>::open(&after, "list"), Err(ManagerError::NotFound { .. })));
+        let same_name = List::<u32>::create(&after, "list").unwrap();
+        assert!(same_name.object().number() == list.object().number() && same_name.object() != list.object());
+        assert!(matches!(handle.attach(&after), Err(ManagerError::Gone { .. })));
+        let stored = Value::<Option<List<u32>>>::anonymous(&after, &None).unwrap();
+        assert!(matches!(stored.set(&Some(list.clone())), Err(ManagerError::Encode { .. })));
+        let mixed = after.transaction(|plan| plan.write(list.calls().push(&1)?));
+        assert!(matches!(mixed, Err(ManagerError::Foreign { .. })));
+        // Letting go of what was held disturbs nobody.
+        drop((guard, list, before));
+        assert!(same_name.is_empty().unwrap());
+        drop(Lock::create(&after, "lock").unwrap().lock().unwrap());
+    });
+}
