@@ -597,6 +597,11 @@ const MANAGER_SEMANTICS: &[Claim] = &[
         &["a_new_server_at_the_same_place_has_none_of_the_old_ones_objects"],
     ),
     (
+        "a server that hangs is given up, if that is wanted, by all who wait for it and by nobody who waits by right",
+        "manager/start",
+        &["a_server_that_hangs_is_given_up_by_who_wants_that"],
+    ),
+    (
         "a started server passes the terminal's signals over, ends in good order by SIGTERM, and may be of one's own making",
         "manager/start",
         &[

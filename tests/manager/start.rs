@@ -135,6 +135,49 @@ fn a_killed_server_is_told_and_leaves_nothing_behind() {
     });
 }
 
+/// Python's clients wait for ever.
+#[test]
+fn a_server_that_hangs_is_given_up_by_who_wants_that() {
+    watched(|| {
+        for transport in [Transport::Auto, Transport::Socket] {
+            let server = Manager::start().unwrap();
+            Lock::create(&server, "lock").unwrap();
+            let connect = |timeout| {
+                let connector = Manager::builder().transport(transport).server_timeout(timeout);
+                connector.connect(server.address()).unwrap()
+            };
+            // Who waits by right is not disturbed, however impatient.
+            let patient = connect(Duration::from_secs(1));
+            let event = Event::anonymous(&patient).unwrap();
+            assert!(!event.wait_timeout(Duration::from_millis(2500)).unwrap());
+
+            let hung = [connect(Duration::from_secs(1)), connect(Duration::from_secs(1))];
+            let event = Event::anonymous(&hung[0]).unwrap();
+            let list = List::<Vec<u8>>::anonymous(&hung[1]).unwrap();
+            let guard = Lock::open(&hung[0], "lock").unwrap().lock().unwrap();
+            std::thread::scope(|scope| {
+                let waiter = scope.spawn(|| event.wait());
+                eventually("it waits", || server.stats().unwrap().waiting == 1);
+                signal(server.pid(), libc::SIGSTOP);
+                let given_up = |error: ManagerError| {
+                    assert!(matches!(error, ManagerError::Disconnected { maybe_done: true, .. }), "{error}");
+                    error.to_string()
+                };
+                let told = given_up(waiter.join().unwrap().unwrap_err());
+                assert!(told.contains("not answered anything for 1s"), "{told}");
+                // More than fits into rings and sockets: who sends is told as well.
+                given_up(list.push(&vec![0; 8 << 20]).unwrap_err());
+            });
+            assert!(guard.is_lost());
+            assert!(matches!(event.set(), Err(ManagerError::Disconnected { maybe_done: false, .. })));
+            signal(server.pid(), libc::SIGCONT);
+            // The server sees that they have gone, and others get what they held.
+            let outcome = Lock::open(&server, "lock").unwrap().lock();
+            assert!(matches!(outcome, Err(procshare::LockError::OwnerDied(_))));
+        }
+    });
+}
+
 struct Tally(u64);
 
 impl Managed for Tally {

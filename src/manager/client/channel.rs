@@ -28,6 +28,8 @@ pub(super) struct Incoming {
 
 /// What goes, used by one thread at a time.
 pub(super) struct Outgoing {
+    /// How long the server may take nothing.
+    patience: Option<Duration>,
     outlet: Option<Outlet>,
     keen: Keen,
     /// Where frames are written before they are sent, kept for its memory.
@@ -35,11 +37,15 @@ pub(super) struct Outgoing {
 }
 
 /// Both directions of a connection.
-pub(super) fn channel(frames: Frames, rings: Option<(Inlet, Outlet)>) -> (Incoming, Outgoing) {
+pub(super) fn channel(
+    frames: Frames,
+    rings: Option<(Inlet, Outlet)>,
+    patience: Option<Duration>,
+) -> (Incoming, Outgoing) {
     let (inlet, outlet) = rings.unzip();
     (
         Incoming { frames, others: Vec::new(), scratch: Vec::new(), inlet, keen: Keen::new() },
-        Outgoing { outlet, keen: Keen::new(), buffer: Vec::new() },
+        Outgoing { patience, outlet, keen: Keen::new(), buffer: Vec::new() },
     )
 }
 
@@ -100,12 +106,16 @@ fn wait(inlet: &Inlet, keen: &mut Keen, stream: &Stream) -> io::Result<()> {
 }
 
 impl Outgoing {
-    /// Sends all of it.
-    pub(super) fn send(&mut self, stream: &Stream, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.outlet {
-            None => stream.send_all(bytes, Deadline::Never),
-            Some(outlet) => put_all(outlet, &mut self.keen, stream, bytes),
+    /// Sends all of it; `TimedOut` if nothing of it is taken for too long.
+    pub(super) fn send(&mut self, stream: &Stream, mut bytes: &[u8]) -> io::Result<()> {
+        if let Some(outlet) = &mut self.outlet {
+            return put_all(outlet, &mut self.keen, stream, bytes, self.patience);
         }
+        while !bytes.is_empty() {
+            let deadline = self.patience.map_or(Deadline::Never, Deadline::after);
+            bytes = &bytes[stream.send(bytes, deadline)?..];
+        }
+        Ok(())
     }
 
     /// Sends what can be sent without waiting; how much that was.
@@ -150,8 +160,14 @@ pub(super) fn recycled(mut buffer: Vec<u8>) -> Vec<u8> {
 }
 
 /// Puts all bytes into a ring, and waits for room as often as it takes.
-fn put_all(outlet: &mut Outlet, keen: &mut Keen, stream: &Stream, mut bytes: &[u8]) -> io::Result<()> {
-    let mut nap = FIRST_NAP;
+fn put_all(
+    outlet: &mut Outlet,
+    keen: &mut Keen,
+    stream: &Stream,
+    mut bytes: &[u8],
+    patience: Option<Duration>,
+) -> io::Result<()> {
+    let (mut nap, mut late) = (FIRST_NAP, None);
     keen.begin();
     while !bytes.is_empty() {
         let (len, reader_sleeps) = outlet.put(bytes).map_err(nonsense)?;
@@ -160,9 +176,13 @@ fn put_all(outlet: &mut Outlet, keen: &mut Keen, stream: &Stream, mut bytes: &[u
         }
         bytes = &bytes[len..];
         if len > 0 {
-            nap = FIRST_NAP;
+            (nap, late) = (FIRST_NAP, None);
             keen.begin();
         } else if !keen.snooze() {
+            let late = late.get_or_insert_with(|| patience.map_or(Deadline::Never, Deadline::after));
+            if late.is_over() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
             // Bells are left for whoever waits for answers, so there is none for room.
             if pages::has_ended(stream, Deadline::after(nap))? {
                 return Err(io::ErrorKind::BrokenPipe.into());

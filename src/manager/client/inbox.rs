@@ -26,6 +26,8 @@ pub(super) struct Inbox {
     sleepers: usize,
     /// The end that is read from; whoever has taken it is the reader.
     pub(super) incoming: Option<Box<Incoming>>,
+    /// How many readers there have been.
+    pub(super) turn: u64,
     /// Why nothing will come any more.
     pub(super) dead: Option<String>,
 }
@@ -40,7 +42,8 @@ pub(super) enum Stand {
 
 impl Inbox {
     pub(super) fn new(incoming: Incoming) -> Self {
-        Inbox { slots: Numbered::default(), sleepers: 0, incoming: Some(Box::new(incoming)), dead: None }
+        let incoming = Some(Box::new(incoming));
+        Inbox { slots: Numbered::default(), sleepers: 0, incoming, turn: 0, dead: None }
     }
 
     /// Replies to these requests are kept until they are taken.

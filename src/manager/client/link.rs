@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::channel::{Outgoing, channel};
 use super::hello::{self, Welcome};
 use super::inbox::Inbox;
+use super::pulse;
 use super::reader::{One, Sink, Turn};
 use super::reference::{Reference, References};
 use super::short::Short;
@@ -55,18 +56,20 @@ impl Link {
         key: Option<&Key>,
         timeout: Duration,
         transport: Transport,
+        patience: Option<Duration>,
     ) -> ManagerResult<Arc<Self>> {
         let welcome = hello::enter(address, key, timeout, transport)?;
         let Welcome { stream, frames, rings, server, longest } = welcome;
         let transport = if rings.is_some() { Transport::Ring } else { Transport::Socket };
-        let (incoming, outgoing) = channel(frames, rings);
-        let process = Identity::new().map_err(|source| ManagerError::Io {
+        let (incoming, outgoing) = channel(frames, rings, patience);
+        let prepare = |source| ManagerError::Io {
             action: "prepare a connection to",
             address: address.to_string(),
             source,
-        })?;
+        };
+        let process = Identity::new().map_err(prepare)?;
         process.set(1);
-        Ok(Arc::new(Link {
+        let link = Arc::new(Link {
             address: address.clone(),
             server,
             longest,
@@ -78,7 +81,11 @@ impl Link {
             lost: AtomicBool::new(false),
             next: AtomicU64::new(1),
             references: References::default(),
-        }))
+        });
+        if let Some(patience) = patience {
+            pulse::watch(&link, patience).map_err(prepare)?;
+        }
+        Ok(link)
     }
 
     /// Whether the connection is known to be gone.
@@ -173,9 +180,37 @@ impl Link {
     /// What the server said last is worth more than the failure of our write: the reader will find it.
     fn note_failure(&self, sent: io::Result<()>) {
         if let Err(error) = sent {
+            if error.kind() == io::ErrorKind::TimedOut {
+                self.die("the server has not taken anything for as long as it may".into());
+            }
             self.stream.shut(Shut::Both);
             tracing::debug!(address = %self.address, %error, "a call could not be sent");
         }
+    }
+
+    /// Asks the server for a sign of life, unless somebody is sending; the number of the request.
+    pub(super) fn knock(&self) -> Option<u64> {
+        let mut outgoing = match self.outgoing.try_lock() {
+            Ok(outgoing) => outgoing,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // Whoever sends is told if the server takes nothing.
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        let id = self.numbers(1).start;
+        let mut bytes = std::mem::take(&mut outgoing.buffer);
+        Request { id, object: 0, method: "ping", arguments: &[], count: 0 }.write_frame(&mut bytes);
+        self.inbox().register(std::iter::once(id));
+        self.send_all(&mut outgoing, &bytes);
+        outgoing.keep(bytes);
+        Some(id)
+    }
+
+    /// Ends the connection for a reason of this side's.
+    pub(super) fn give_up(&self, reason: String) {
+        tracing::debug!(address = %self.address, reason, "a connection is given up");
+        self.die(reason);
+        // The reader finds out by this.
+        self.stream.shut(Shut::Both);
     }
 
     /// Does one call.
@@ -265,7 +300,7 @@ impl Link {
         let mut bytes = std::mem::take(&mut outgoing.buffer);
         Request { id: 0, ..*request }.write_frame(&mut bytes);
         // If it cannot be sent, the server sees the end of the connection, which means the same.
-        let _ = outgoing.send(&self.stream, &bytes);
+        self.send_all(&mut outgoing, &bytes);
         outgoing.keep(bytes);
     }
 }

@@ -32,6 +32,7 @@ pub struct Connector {
     key: Option<Key>,
     timeout: Duration,
     transport: Transport,
+    patience: Option<Duration>,
 }
 
 /// An object of a manager, as [`Manager::objects`] tells.
@@ -85,7 +86,7 @@ impl Manager {
 
     /// Begins to say how to connect.
     pub fn builder() -> Connector {
-        Connector { key: None, timeout: Duration::from_secs(5), transport: Transport::Auto }
+        Connector { key: None, timeout: Duration::from_secs(5), transport: Transport::Auto, patience: None }
     }
 
     /// Where the server is.
@@ -237,6 +238,30 @@ impl Connector {
         self
     }
 
+    /// Gives the connection up when a call waits and the server has not answered anything for so long: then it hangs, or the network does.
+    ///
+    /// All calls of the connection fail then with [`ManagerError::Disconnected`](crate::manager::ManagerError::Disconnected), which says
+    /// that they may have been done; what was held is lost. Calls that wait by right (for a lock, an item) are not limited by this: the server
+    /// says that it is there. Unless said there is no such limit; the end of the server is noticed at once all the same, and that of a
+    /// machine far away in some ten seconds. Costs a thread that asks now and then while calls wait.
+    ///
+    /// Give it more than the longest time for which everybody may have to wait for one call: of a registered type, or over large collections.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use procshare::manager::Manager;
+    ///
+    /// let server = Manager::start()?;
+    /// let manager = Manager::builder().server_timeout(Duration::from_secs(10)).connect(server.address())?;
+    /// manager.ping()?;
+    /// # Ok::<(), procshare::Error>(())
+    /// ```
+    pub fn server_timeout(mut self, timeout: Duration) -> Self {
+        self.patience = Some(timeout);
+        self
+    }
+
     /// Lets calls travel so; [`Auto`](Transport::Auto) unless said.
     pub fn transport(mut self, transport: Transport) -> Self {
         self.transport = transport;
@@ -249,7 +274,8 @@ impl Connector {
     ///
     /// As [`Manager::connect`], and `Refused` if the server does not know the key, or has no rings where they were asked for.
     pub fn connect(&self, address: &Address) -> ManagerResult<Manager> {
-        Ok(Manager { link: Link::connect(address, self.key.as_ref(), self.timeout, self.transport)? })
+        let Connector { key, timeout, transport, patience } = self;
+        Ok(Manager { link: Link::connect(address, key.as_ref(), *timeout, *transport, *patience)? })
     }
 }
 

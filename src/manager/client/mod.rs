@@ -9,6 +9,7 @@ mod inbox;
 pub(crate) mod link;
 pub(crate) mod manager;
 mod pipeline;
+mod pulse;
 mod reader;
 mod reference;
 mod short;

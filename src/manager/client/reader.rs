@@ -96,6 +96,7 @@ impl<'a> Turn<'a> {
         if let Some(incoming) = self.incoming.take() {
             let mut inbox = self.link.inbox();
             inbox.incoming = Some(incoming);
+            inbox.turn += 1;
             inbox.wake_a_reader();
         }
     }
@@ -180,7 +181,7 @@ impl Link {
         self.gone(&reason, true)
     }
 
-    fn die(&self, reason: String) {
+    pub(super) fn die(&self, reason: String) {
         self.lost.store(true, Ordering::Release);
         self.inbox().die(reason);
     }
