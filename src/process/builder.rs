@@ -139,7 +139,8 @@ impl ProcessBuilder {
         self.edit(move |command| command.stderr(stderr))
     }
 
-    /// Lets the process live on when its starter ends, in a session of its own. Others are killed then, however the starter ended.
+    /// Lets the process live on when its starter ends, in a session of its own. Others are killed then, however the starter ended:
+    /// unless the task changes its user, or becomes a program that does so, which takes that back.
     pub fn detached(mut self, yes: bool) -> Self {
         self.detached = yes;
         self

@@ -321,6 +321,40 @@ fn a_pool_without_descriptors_is_an_error_and_leaves_nothing() {
     });
 }
 
+/// Becomes a user who has no other process; says whether that is allowed.
+fn become_nobody_else() -> bool {
+    let uid = 60_000 + std::process::id() % 5_000;
+    // SAFETY: no pointers are passed. The change takes back that the process ends with its parent.
+    unsafe { libc::setresuid(uid, uid, uid) == 0 && libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 }
+}
+
+#[test]
+fn a_pool_without_threads_is_an_error_or_goes_without() {
+    limited(|| {
+        for most in 1..10 {
+            let directory =
+                std::env::temp_dir().join(format!("procshare-threads-{most}-{}", std::process::id()));
+            let outcome = child(LIMIT / 4, || {
+                if !become_nobody_else() {
+                    return Ok(());
+                }
+                let space = procshare::Space::at(&directory).open_or_create().map_err(|e| e.to_string())?;
+                limit(libc::RLIMIT_NPROC, most);
+                match Pool::builder().workers(3).space(&space).build() {
+                    Err(TaskError::System { .. }) => Ok(()),
+                    Err(other) => Err(format!("{most}: {other}")),
+                    Ok(pool) => match pool.apply::<square>((3,)) {
+                        Ok(9) => Ok(()),
+                        other => Err(format!("{most}: {other:?}")),
+                    },
+                }
+            });
+            let _ = std::fs::remove_dir_all(&directory);
+            outcome.unwrap();
+        }
+    });
+}
+
 static DRAWN: AtomicU32 = AtomicU32::new(0);
 
 #[test]

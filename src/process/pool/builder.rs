@@ -1,9 +1,11 @@
 //! How a pool is made.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::Pool;
+use super::crew::Post;
 use super::engine::Engine;
 use super::run::unfit;
 use super::start::{self, Initialised, Initialiser, Recipe};
@@ -169,21 +171,37 @@ impl PoolBuilder {
                 return Err(TaskError::System { action: "start a thread", reason: error.to_string() });
             }
         }
-        // All at the same time; if one cannot be started, the drop ends the others.
-        std::thread::scope(|scope| {
-            let starting: Vec<_> = places
-                .iter()
-                .map(|&place| {
-                    scope.spawn({
-                        let engine = &pool.engine;
-                        move || start::now(engine, place)
-                    })
-                })
-                .collect();
-            let died =
-                || Err(TaskError::System { action: "start a worker", reason: "its thread panicked".into() });
-            starting.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| died()))
-        })?;
+        // If one cannot be started, the drop ends the others.
+        start_all(&pool.engine, &places)?;
         Ok(pool)
     }
+}
+
+/// Starts all workers at the same time.
+fn start_all(engine: &Arc<Engine>, places: &[Post]) -> Result<(), TaskError> {
+    let start = |place| {
+        let started = catch_unwind(AssertUnwindSafe(|| start::now(engine, place)));
+        started.unwrap_or_else(|_| {
+            // Nobody comes there any more.
+            engine.lock().crew.fill(place, None);
+            Err(TaskError::System { action: "start a worker", reason: "its start panicked".into() })
+        })
+    };
+    std::thread::scope(|scope| {
+        let starting: Vec<_> = places
+            .iter()
+            .map(|&place| {
+                let thread = std::thread::Builder::new().spawn_scoped(scope, move || start(place));
+                // Without a thread to be had: one after the other.
+                thread.map_err(|_| start(place))
+            })
+            .collect();
+        let died =
+            || Err(TaskError::System { action: "start a worker", reason: "its thread panicked".into() });
+        let results: Vec<_> = starting
+            .into_iter()
+            .map(|thread| thread.map_or_else(|done| done, |thread| thread.join().unwrap_or_else(|_| died())))
+            .collect();
+        results.into_iter().collect()
+    })
 }
