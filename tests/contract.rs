@@ -566,6 +566,7 @@ const MANAGER: &[Claim] = &[
             "strangers_keep_no_client_out",
             "clients_are_counted_when_they_have_shown_who_they_are",
             "bytes_under_way_are_bounded_in_all",
+            "a_flood_of_connections_starves_nobody",
             "holdings_are_counted_like_values",
             "who_holds_what_is_counted_too",
             "answers_that_a_client_does_not_take_are_not_sent",
@@ -576,6 +577,11 @@ const MANAGER: &[Claim] = &[
         "who is thrown out is lost, and its successor is told",
         "manager/crowd",
         &["who_is_thrown_out_is_lost_and_not_dead"],
+    ),
+    (
+        "what somebody is told who is refused or ended is in the server's log, too",
+        "manager/logged",
+        &["what_a_refused_client_is_told_is_in_the_servers_log"],
     ),
     (
         "who does not know the key stays outside, on either side",

@@ -2,6 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use procshare::manager::*;
@@ -204,5 +205,31 @@ fn who_holds_what_is_counted_too() {
         assert!(after >= before + 1000 * 64, "{before} {after}");
         drop(locks);
         eventually("nothing is counted any more", || manager.stats().unwrap().bytes == 0);
+    });
+}
+
+/// Connections come faster than they can be looked at: whoever is inside gets its turns, and in the end nobody is left.
+#[test]
+fn a_flood_of_connections_starves_nobody() {
+    over_both(|| {
+        let server = limited(Limits { strangers: 8, ..Limits::default() });
+        let manager = server.client();
+        let (done, came) = (AtomicBool::new(false), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        // The queue of those who wait at the door may be full.
+                        drop(UnixStream::connect(socket(&server.address)));
+                        came.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            eventually("it has begun", || came.load(Ordering::Relaxed) > 1000);
+            (0..300).for_each(|_| manager.ping().unwrap());
+            done.store(true, Ordering::Relaxed);
+        });
+        eventually("they are gone", || server.handle.clients() == 1);
+        println!("{} connections meanwhile", came.load(Ordering::Relaxed));
     });
 }

@@ -5,6 +5,7 @@ mod death;
 mod forks;
 mod hostile;
 mod linear;
+mod logged;
 mod objects;
 mod pipeline;
 mod python;

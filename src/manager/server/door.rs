@@ -10,20 +10,23 @@ use tracing::{debug, info, warn};
 
 use super::Limits;
 use super::connection::Connection;
-use super::event_loop::{EventLoop, PROCESS};
+use super::event_loop::{EventLoop, LOOK, PROCESS};
 use crate::manager::store::{ClientId, Departure, Fault};
 use crate::sys::sockets::Shut;
 
 /// How long a client that is thrown out is given to read why.
 const FAREWELL: u64 = 1_000_000_000;
 
+/// How many are accepted at a listener before the clients get their turn: they may come faster than that.
+const AT_ONCE: usize = 16;
+
 /// Who leaves more than this unread is not told why it is thrown out: it would not read that either.
 const HOPELESS: usize = 64 << 10;
 
 impl EventLoop {
-    /// Accepts all who have come to a listener.
+    /// Accepts some of those who have come to a listener; if there may be more, the next turn does.
     pub(super) fn accept(&mut self, at: usize) {
-        loop {
+        for _ in 0..AT_ONCE {
             let stream = match self.listeners[at].0.accept() {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -55,6 +58,7 @@ impl EventLoop {
             self.mark_ready(client);
             self.make_room(now);
         }
+        self.knocked.insert(at);
     }
 
     /// Ends the oldest of too many strangers: who is honest is inside sooner than that.
@@ -67,6 +71,11 @@ impl EventLoop {
                 connection.throw_out(&Fault::new(Fault::LIMIT, message), now);
                 // Told as far as it goes at once.
                 let _ = connection.flush();
+            }
+            // Once for many: a crowd shall not fill the log.
+            if self.crowded.is_none_or(|reported| now >= reported + LOOK) {
+                self.crowded = Some(now);
+                warn!("more than {} wait to be let in: the oldest are ended", self.limits.strangers);
             }
             self.close(oldest, now, "too many strangers");
         }

@@ -44,6 +44,10 @@ pub(super) struct EventLoop {
     pub(super) lost: BTreeSet<(u64, ClientId)>,
     /// Those of the connections that are not inside, or no longer.
     pub(super) outside: BTreeSet<ClientId>,
+    /// Listeners where somebody may wait.
+    pub(super) knocked: BTreeSet<usize>,
+    /// When a crowd was reported last.
+    pub(super) crowded: Option<u64>,
     /// Listeners where somebody waits whom the system would not let in.
     pub(super) jammed: BTreeSet<usize>,
     /// Whether the time has come to look at everybody's clocks again.
@@ -51,7 +55,7 @@ pub(super) struct EventLoop {
 }
 
 /// How often the clients' clocks are looked at.
-const LOOK: u64 = 100_000_000;
+pub(super) const LOOK: u64 = 100_000_000;
 
 impl EventLoop {
     pub(super) fn new(
@@ -78,6 +82,8 @@ impl EventLoop {
             watch: Watch::new(),
             lost: BTreeSet::new(),
             outside: BTreeSet::new(),
+            knocked: BTreeSet::new(),
+            crowded: None,
             jammed: BTreeSet::new(),
             looked: 0,
         }
@@ -106,7 +112,7 @@ impl EventLoop {
             for event in &events {
                 match event.token() {
                     WAKER => {}
-                    Token(at) if at <= self.listeners.len() => self.accept(at - 1),
+                    Token(at) if at <= self.listeners.len() => _ = self.knocked.insert(at - 1),
                     Token(at) if at & PROCESS != 0 => {
                         let client = (at & !PROCESS) as ClientId;
                         if let Some(connection) = self.connections.get_mut(&client) {
@@ -150,7 +156,7 @@ impl EventLoop {
 
     /// How long nothing will happen by itself.
     fn timeout(&self) -> Duration {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || !self.knocked.is_empty() {
             return Duration::ZERO;
         }
         let now = self.now();
@@ -187,9 +193,11 @@ impl EventLoop {
             self.looked = now;
             self.look_at_clocks(now);
             self.look_at_buffers(now);
-            std::mem::take(&mut self.jammed).into_iter().for_each(|at| self.accept(at));
+            self.knocked.append(&mut self.jammed);
             self.unwatch_quiet(now);
         }
+        // Behind those who are inside, and few at a time.
+        std::mem::take(&mut self.knocked).into_iter().for_each(|at| self.accept(at));
         self.deliver();
         let mut dirty = std::mem::take(&mut self.dirty);
         for client in dirty.drain(..) {

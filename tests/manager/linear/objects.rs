@@ -64,6 +64,27 @@ impl Objects {
         }
     }
 
+    /// Sends calls that answer with a value or none, in one go.
+    pub(crate) fn pipe(&self, place: Place, calls: &[Call]) -> ManagerResult<Vec<Outcome>> {
+        let (dict, list) = match place {
+            Place::Dict => (self.dict.calls(), self.list.calls()),
+            _ => (self.whole.calls(), self.list.calls()),
+        };
+        let mut pipeline = self.manager.pipeline();
+        for call in calls {
+            pipeline.add(match *call {
+                Call::Get(at) if place == Place::List => list.get(at)?,
+                Call::PopFirst => list.pop_front()?,
+                Call::PopLast => list.pop()?,
+                Call::Get(key) => dict.get(&key)?,
+                Call::Insert(key, value) => dict.insert(&key, &value)?,
+                Call::Remove(key) => dict.remove(&key)?,
+                ref other => panic!("{other:?} answers otherwise"),
+            })?;
+        }
+        pipeline.run().into_iter().map(|result| told(result.map(Outcome::Maybe))).collect()
+    }
+
     /// Of the objects of transactions, one alone.
     fn bank(&self, call: &Call) -> ManagerResult<Waiter> {
         match *call {

@@ -117,10 +117,30 @@ impl<'a> Worker<'a> {
 
     /// Makes one call of a collection, or several at once.
     fn collection(&mut self, place: Place) -> ManagerResult<()> {
+        if place != Place::Value && self.random.one_in(8) {
+            return self.pipe(place);
+        }
         let count = if self.random.one_in(4) { 2 + self.random.below(6) } else { 1 };
         let alone = count == 1;
         let calls: Vec<Call> = (0..count).map(|_| self.any(place, alone)).collect();
         self.together(place, &calls)
+    }
+
+    /// Makes many calls in one go.
+    fn pipe(&mut self, place: Place) -> ManagerResult<()> {
+        let calls: Vec<Call> = (0..2 + self.random.below(20))
+            .map(|_| match (self.random.below(3), place) {
+                (0, Place::List) => Call::PopFirst,
+                (1, Place::List) => Call::PopLast,
+                (0, _) => Call::Insert(self.random.below(KEYS), self.unique()),
+                (1, _) => Call::Remove(self.random.below(KEYS)),
+                _ => Call::Get(self.random.below(KEYS)),
+            })
+            .collect();
+        let first = self.recorder.ask(place, &calls);
+        let outcomes = self.objects.pipe(place, &calls)?;
+        self.recorder.told(first, &outcomes);
+        Ok(())
     }
 
     pub(crate) fn together(&mut self, place: Place, calls: &[Call]) -> ManagerResult<()> {
