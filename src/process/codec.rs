@@ -6,11 +6,16 @@ use serde::Serialize;
 
 /// So many bytes are cheaper one by one than by a call that copies.
 const FEW: usize = 8;
+/// So much room is made for what is written byte by byte.
+const ROOM: usize = 16;
 
-/// Appends the bytes of `value`; after an error, some of them.
+/// Appends the bytes of `value`; after an error, some of them and perhaps zeros.
 #[inline]
 pub(super) fn encode<V: Serialize + ?Sized>(value: &V, to: &mut Vec<u8>) -> postcard::Result<()> {
-    value.serialize(&mut Serializer { output: Onto(to) })
+    let at = to.len();
+    let mut serializer = Serializer { output: Onto { to, at } };
+    value.serialize(&mut serializer)?;
+    serializer.output.finalize()
 }
 
 /// Writes the bytes of `value` into `place` and tells how many they are; `None`: that is too small for them, and they were appended to
@@ -21,72 +26,31 @@ pub(super) fn encode_in<V: Serialize + ?Sized>(
     place: &mut [u8],
     instead: &mut Vec<u8>,
 ) -> postcard::Result<Option<usize>> {
-    let mut serializer = Serializer { output: Into { place, len: 0, instead, is_full: false } };
+    let mut serializer = Serializer { output: Within { place, at: 0, instead } };
     value.serialize(&mut serializer)?;
     serializer.output.finalize()
 }
 
+// Where the next byte goes is nobody's business but the loop's that writes them: kept in a register, it costs nothing. So nothing
+// below lends a flavor as a whole to what is not inlined.
+
 /// A buffer that is lent to the codec, so that what it held before survives an error.
-struct Onto<'a>(&'a mut Vec<u8>);
+struct Onto<'a> {
+    to: &'a mut Vec<u8>,
+    /// Where the next byte goes; behind that there is room.
+    at: usize,
+}
 
 impl Flavor for Onto<'_> {
     type Output = ();
 
     #[inline]
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    #[inline]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        if bytes.len() <= FEW {
-            bytes.iter().for_each(|byte| self.0.push(*byte));
-        } else {
-            self.0.extend_from_slice(bytes);
+        if self.at >= self.to.len() {
+            self.to.extend_from_slice(&[0; ROOM]);
         }
-        Ok(())
-    }
-
-    #[inline]
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
-    }
-}
-
-/// A place that may be too small.
-struct Into<'a> {
-    place: &'a mut [u8],
-    len: usize,
-    instead: &'a mut Vec<u8>,
-    is_full: bool,
-}
-
-impl Into<'_> {
-    /// Goes on behind what is there instead, where all goes from the first byte on that finds no place.
-    #[cold]
-    fn go_on(&mut self, bytes: &[u8]) {
-        if !self.is_full {
-            self.instead.extend_from_slice(&self.place[..self.len]);
-            // Nothing fits into it any more.
-            (self.place, self.len, self.is_full) = (&mut [], 0, true);
-        }
-        self.instead.extend_from_slice(bytes);
-    }
-}
-
-impl Flavor for Into<'_> {
-    type Output = Option<usize>;
-
-    #[inline]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        match self.place.get_mut(self.len) {
-            Some(place) => {
-                *place = byte;
-                self.len += 1;
-            }
-            None => self.go_on(&[byte]),
-        }
+        self.to[self.at] = byte;
+        self.at += 1;
         Ok(())
     }
 
@@ -95,19 +59,71 @@ impl Flavor for Into<'_> {
         if bytes.len() <= FEW {
             return bytes.iter().try_for_each(|byte| self.try_push(*byte));
         }
-        match self.place.get_mut(self.len..).and_then(|rest| rest.get_mut(..bytes.len())) {
+        self.to.truncate(self.at);
+        self.to.extend_from_slice(bytes);
+        self.at = self.to.len();
+        Ok(())
+    }
+
+    #[inline]
+    fn finalize(self) -> postcard::Result<()> {
+        self.to.truncate(self.at);
+        Ok(())
+    }
+}
+
+/// A place that may be too small.
+struct Within<'a> {
+    place: &'a mut [u8],
+    /// Where the next byte goes; or [`ELSEWHERE`].
+    at: usize,
+    instead: &'a mut Vec<u8>,
+}
+
+/// No place has so many bytes.
+const ELSEWHERE: usize = usize::MAX;
+
+/// Goes on behind what is there instead, where all goes from the first byte on that finds no place. Tells where the next one goes.
+#[cold]
+fn go_on(place: &[u8], at: usize, instead: &mut Vec<u8>, bytes: &[u8]) -> usize {
+    instead.extend_from_slice(place.get(..at).unwrap_or_default());
+    instead.extend_from_slice(bytes);
+    ELSEWHERE
+}
+
+impl Flavor for Within<'_> {
+    type Output = Option<usize>;
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.at = match self.place.get_mut(self.at) {
+            Some(place) => {
+                *place = byte;
+                self.at + 1
+            }
+            None => go_on(self.place, self.at, self.instead, &[byte]),
+        };
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        if bytes.len() <= FEW {
+            return bytes.iter().try_for_each(|byte| self.try_push(*byte));
+        }
+        self.at = match self.place.get_mut(self.at..).and_then(|rest| rest.get_mut(..bytes.len())) {
             Some(place) => {
                 place.copy_from_slice(bytes);
-                self.len += bytes.len();
+                self.at + bytes.len()
             }
-            None => self.go_on(bytes),
-        }
+            None => go_on(self.place, self.at, self.instead, bytes),
+        };
         Ok(())
     }
 
     #[inline]
     fn finalize(self) -> postcard::Result<Option<usize>> {
-        Ok((!self.is_full).then_some(self.len))
+        Ok((self.at != ELSEWHERE).then_some(self.at))
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::codec::encode;
-use super::pool::{Shift, run_all};
+use super::pool::{Said, Shift, run_all};
 use crate::participant::{Handle, Object};
 
 /// A function that can run in another process: made by [`#[procshare::task]`](macro@crate::task).
@@ -38,7 +38,7 @@ pub struct Entry {
 pub(super) type Run = fn(args: &[u8], ready: &mut dyn FnMut(), output: &mut Vec<u8>) -> Result<(), Unfit>;
 
 /// Runs all tasks of a chunk, in the worker of a pool.
-pub(super) type RunAll = fn(shift: &mut Shift<'_>) -> crate::Result<()>;
+pub(super) type RunAll = fn(shift: &mut Shift<'_>) -> Said;
 
 /// Bytes that are no arguments, or an output that has no bytes.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_micros(5);
 /// And after so many steps: to begin with, and at most.
 const FIRST_STRIDE: u32 = 4;
-const LAST_STRIDE: u32 = 64;
+const LAST_STRIDE: u32 = 128;
 
 /// Tells now and then that some time has passed.
 pub(super) struct Clock {

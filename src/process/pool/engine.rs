@@ -156,6 +156,7 @@ impl Engine {
             Phase::Closing => return Err(TaskError::Closed),
             Phase::Ending(error) => return Err(error.clone()),
         }
+        state.roles.is_left &= !state.rests();
         state.submit(run);
         let mut effects = Effects::default();
         if next == Next::Returns && !state.roles.is_led {
@@ -272,7 +273,7 @@ impl Engine {
         let mut state = self.lock();
         let was_here = std::mem::replace(&mut watch.visits, state.roles.visits) != state.roles.visits;
         if self.may_rest(&state) {
-            state.roles.is_left &= state.roles.is_led;
+            state.roles.is_left &= !state.rests();
             return if was_here { Duty::Wait } else { Duty::Rest };
         }
         let waits = was_here && !state.roles.is_urgent() && !self.look.load(Ordering::SeqCst);

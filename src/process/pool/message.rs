@@ -159,16 +159,33 @@ fn long_at(stream: &[u8], at: usize) -> Result<Option<Message<'_>>, Nonsense> {
 pub(super) fn pass_usual(stream: &[u8], mut at: usize, most: u64) -> (usize, u64) {
     let mut count = 0;
     while count < most {
-        // Most are short. What is nonsense is so for the next who reads it, too.
-        at = match stream.get(at) {
-            Some(&len) if usize::from(len) < SHORT && at + usize::from(len) < stream.len() => {
-                at + 1 + usize::from(len)
+        match stream.get(at) {
+            Some(&len) if usize::from(len) < SHORT => {
+                let (end, passed) = pass_alike(stream, at, len, most - count);
+                if passed == 0 {
+                    break;
+                }
+                (at, count) = (end, count + passed);
             }
+            // What is nonsense is so for the next who reads it, too.
             _ => match long_at(stream, at) {
-                Ok(Some(message)) if message.news == News::Returned => message.end,
+                Ok(Some(message)) if message.news == News::Returned => (at, count) = (message.end, count + 1),
                 _ => break,
             },
-        };
+        }
+    }
+    (at, count)
+}
+
+/// As `pass_usual`, for short messages of one length, as most are: where the next one begins need not be read.
+#[inline]
+fn pass_alike(stream: &[u8], start: usize, len: u8, most: u64) -> (usize, u64) {
+    let step = 1 + usize::from(len);
+    let whole = ((stream.len() - start) / step) as u64;
+    let (mut at, most) = (start, most.min(whole));
+    let mut count = 0;
+    while count < most && stream[at] == len {
+        at += step;
         count += 1;
     }
     (at, count)

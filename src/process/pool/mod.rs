@@ -54,6 +54,7 @@ use run::{Kind, Run};
 pub(super) use shift::{Shift, run_all};
 use state::Phase;
 use stream::Feed;
+pub(super) use voice::Said;
 
 use super::error::TaskError;
 use super::task::{Argument, Arguments, Task};

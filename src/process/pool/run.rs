@@ -71,6 +71,7 @@ impl Run {
         self.first
     }
 
+    #[inline]
     pub(super) fn len(&self) -> u64 {
         self.count
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use super::message::{News, Tasks};
-use super::voice::Voice;
+use super::voice::{Said, Voice};
 use crate::error::Result;
 use crate::process::child::message_of;
 use crate::process::registry::TASKS;
@@ -25,14 +25,14 @@ pub(in crate::process) struct Shift<'a> {
 }
 
 /// Runs all tasks of a chunk that are tasks `T`.
-pub(in crate::process) fn run_all<T: Task>(shift: &mut Shift<'_>) -> Result<()> {
+pub(in crate::process) fn run_all<T: Task>(shift: &mut Shift<'_>) -> Said {
     while let Some(args) = shift.tasks.next() {
         match postcard::from_bytes::<T::Args>(args) {
             Ok(args) => shift.voice.say_returned(T::call(args))?,
-            Err(error) => shift.unfit(&error.to_string())?,
+            Err(error) => shift.unfit(&error.to_string()).map_err(Box::new)?,
         }
         if shift.clock.tick(RING) {
-            shift.voice.ring()?;
+            shift.voice.ring().map_err(Box::new)?;
         }
     }
     Ok(())
@@ -50,11 +50,14 @@ impl<'a> Shift<'a> {
         self.clock.begin(began);
         match TASKS.get(self.tasks.task as usize) {
             Some(entry) => {
-                // The tasks that are done have been said: this is about the one behind them.
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (entry.run_all)(&mut self))) {
-                    self.say_text(News::Panicked, &message_of(panic))?;
-                    // What else it left half-done in this process is nobody's problem after this.
-                    return Ok(false);
+                match catch_unwind(AssertUnwindSafe(|| (entry.run_all)(&mut self))) {
+                    Ok(said) => said.map_err(|error| *error)?,
+                    Err(panic) => {
+                        // Tasks that are done have been said: this is about the one behind them.
+                        self.say_text(News::Panicked, &message_of(panic))?;
+                        // What else it left half-done in this process is nobody's problem after this.
+                        return Ok(false);
+                    }
                 }
             }
             None => {

@@ -13,9 +13,7 @@ use crate::process::error::{Exit, TaskError};
 const CHUNKS_AHEAD: usize = 2;
 /// Tasks are put together until they are worth so much time: at most, and even if others could share them.
 const CHUNK_NS: u64 = 500_000;
-const LEAST_CHUNK_NS: u64 = 10_000;
-/// And so much when they are submitted.
-const PIECE_NS: u64 = 20_000;
+const LEAST_CHUNK_NS: u64 = 15_000;
 /// More workers in a row that end before they are ready are no accident.
 const MOST_FALSE_STARTS: u32 = 8;
 
@@ -148,7 +146,7 @@ impl State {
     /// How many tasks of a kind are worth being submitted together, as far as that is known.
     pub(super) fn worth(&self, kind: &Kind) -> Option<u64> {
         let each = self.task_ns.get(&kind.task).filter(|_| kind.chunk == 0);
-        each.map(|each| PIECE_NS / each)
+        each.map(|each| LEAST_CHUNK_NS / each)
     }
 
     /// Takes back tasks that no worker has begun: a batch's, or all; tells how many.

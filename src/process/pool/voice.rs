@@ -3,10 +3,13 @@
 use serde::Serialize;
 
 use super::message::{self, News, SHORT};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::process::codec::encode_in;
 use crate::queue::Producer;
 use crate::sync::Event;
+
+/// Whether something was said. The error is behind a pointer: there is none a million times over.
+pub(in crate::process) type Said = std::result::Result<(), Box<Error>>;
 
 /// What a worker says, and the bell it rings.
 pub(super) struct Voice {
@@ -44,7 +47,7 @@ impl Voice {
 
     /// Says that a task returned `output`, or why that has no bytes; it is dropped before.
     #[inline]
-    pub(super) fn say_returned<V: Serialize>(&mut self, output: V) -> Result<()> {
+    pub(super) fn say_returned<V: Serialize>(&mut self, output: V) -> Said {
         self.words.clear();
         let (words, mut error) = (&mut self.words, None);
         let write = |place: &mut [u8]| {
@@ -62,7 +65,7 @@ impl Voice {
             Ok(_) => return Ok(()),
             Err(write) => drop(write(&mut [])),
         }
-        self.say_long(error)
+        self.say_long(error).map_err(Box::new)
     }
 
     /// Says that a task returned what the words are, unless there was an error.
