@@ -1,7 +1,7 @@
 //! `#[task]`: a type that stands for a function, and its entry among the program's tasks.
 
-use proc_macro2::TokenStream;
-use quote::{ToTokens, format_ident, quote};
+use proc_macro2::{TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::parse::Parser;
 use syn::spanned::Spanned;
 use syn::{Error, FnArg, ItemFn, LitStr, Path, Result, ReturnType, Type, parse_quote};
@@ -16,7 +16,15 @@ pub(crate) fn expand(arguments: TokenStream, function: &ItemFn) -> Result<TokenS
         ReturnType::Default => parse_quote!(()),
         ReturnType::Type(_, output) => (**output).clone(),
     };
+    if borrows(&output) {
+        return refuse(
+            &output,
+            "what a task returns travels as data: use String or Vec<T>, or Handle<O> for an object",
+        );
+    }
     let (ident, visibility) = (&function.sig.ident, &function.vis);
+    // So that the compiler points at the parameters, if they are no data.
+    let tuple = quote_spanned!(function.sig.inputs.span()=> (#(#types,)*));
     let arguments: Vec<_> = (0..types.len()).map(|index| format_ident!("argument_{index}")).collect();
     let name = match name {
         Some(name) => name.to_token_stream(),
@@ -42,7 +50,7 @@ pub(crate) fn expand(arguments: TokenStream, function: &ItemFn) -> Result<TokenS
                 #krate::process::hidden::Entry::of::<#ident>(#name, #signature);
 
             impl #krate::process::Task for #ident {
-                type Args = (#(#types,)*);
+                type Args = #tuple;
                 type Output = #output;
 
                 fn call((#(#arguments,)*): Self::Args) -> Self::Output {
@@ -122,15 +130,27 @@ fn parameters(function: &ItemFn) -> Result<Vec<Type>> {
             refuse(receiver, "a task is a free function: there is no `self` elsewhere")
         }
         FnArg::Typed(typed) => match &*typed.ty {
-            Type::Reference(_) => {
+            Type::ImplTrait(_) => refuse(&typed.ty, "a task cannot be generic: name the type"),
+            borrowed if borrows(borrowed) => {
                 let why = "parameters arrive as data in another process: use String, Vec<T>, or Handle<O> for an object";
                 refuse(&typed.ty, why)
             }
-            Type::ImplTrait(_) => refuse(&typed.ty, "a task cannot be generic: name the type"),
             _ => Ok((*typed.ty).clone()),
         },
     };
     signature.inputs.iter().map(typed).collect()
+}
+
+/// Whether there is a reference in a type, however deep.
+fn borrows(of: &Type) -> bool {
+    fn any(tokens: TokenStream) -> bool {
+        tokens.into_iter().any(|token| match token {
+            TokenTree::Punct(punct) => punct.as_char() == '&',
+            TokenTree::Group(group) => any(group.stream()),
+            _ => false,
+        })
+    }
+    any(of.to_token_stream())
 }
 
 /// The signature as it is written.
@@ -156,6 +176,9 @@ mod tests {
             ("extern \"C\" fn f() {}", "calling convention"),
             ("fn f<T>(a: T) {}", "generic"),
             ("fn f(a: &str) {}", "String"),
+            ("fn f(a: Option<(u8, &'static [u8])>) {}", "Vec<T>"),
+            ("fn f() -> &'static str { \"\" }", "returns travels as data"),
+            ("fn f() -> Result<u8, Box<&'static str>> { Ok(1) }", "returns travels as data"),
             ("fn f(a: impl Copy) {}", "generic"),
             ("fn f(self) {}", "self"),
             ("fn f(a:u8,b:u8,c:u8,d:u8,e:u8,f:u8,g:u8,h:u8,i:u8) {}", "at most 8"),

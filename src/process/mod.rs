@@ -23,6 +23,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # What the compiler says
+//!
+//! | if | it says |
+//! |---|---|
+//! | the attribute is missing | `constant provided when a type was expected` where the task is named |
+//! | parameters or output are no data | `Serialize` or `Deserialize` is not satisfied: derive both; an object travels as [`Handle`](crate::Handle), an error as [`Failure`] |
+//! | the arguments are no tuple | `cannot be passed to a task`: one argument is `(5,)` |
+//! | the attribute is inside an `impl` | `struct is not supported`: a task is a free function |
+//!
 //! # Programs that are not this one
 //!
 //! A task runs in the same build of the same program. Another program, in whatever language, gets an object by its

@@ -12,6 +12,10 @@ use crate::participant::{Handle, Object};
 /// A function that can run in another process: made by [`#[procshare::task]`](macro@crate::task).
 ///
 /// The attribute makes, beside the function, a type of the same name that stands for it: `Process::start::<count>(..)`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no task",
+    note = "put `#[procshare::task]` before the function, and name it: `Process::start::<function>(..)`"
+)]
 pub trait Task: 'static {
     /// The function's parameters, as a tuple.
     type Args: Serialize + DeserializeOwned;
@@ -74,6 +78,10 @@ fn run<T: Task>(args: &[u8], ready: &mut dyn FnMut(), output: &mut Vec<u8>) -> R
 /// What can be passed where a task has a parameter of type `P`.
 ///
 /// `P` itself; an object or a reference to one for its [`Handle`]; `&str` for a `String`, a slice for a `Vec`, `&Path` for a `PathBuf`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be passed for a parameter of type `{P}`",
+    note = "pass the value itself; also: an object by reference for its `Handle`, `&str` for a `String`, a slice for a `Vec`, `&Path` for a `PathBuf`"
+)]
 pub trait Argument<P> {
     #[doc(hidden)]
     fn encode(&self, to: &mut Vec<u8>) -> postcard::Result<()>;
@@ -112,6 +120,11 @@ impl Argument<PathBuf> for &Path {
 /// What can be passed to a task whose parameters are the tuple `A`: a tuple of [`Argument`]s.
 ///
 /// A tuple of one is written with a comma: `(5,)`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be passed to a task whose parameters are `{A}`",
+    label = "not a tuple of these parameters",
+    note = "pass a tuple, also of one: `(5,)`, and of none: `()`"
+)]
 pub trait Arguments<A> {
     #[doc(hidden)]
     fn encode_all(&self, to: &mut Vec<u8>) -> postcard::Result<()>;

@@ -143,10 +143,8 @@ impl PoolBuilder {
     /// [`TaskError::System`]: no workers, or more than 1024, were asked for; shared memory, a thread or a process could not be had. Initialisers
     /// run later: their errors are those of the tasks.
     pub fn build(self) -> Result<Pool, TaskError> {
-        let failed = |error: crate::Error| TaskError::System {
-            action: "make the bell of a pool",
-            reason: error.to_string(),
-        };
+        let failed =
+            |error: crate::Error| TaskError::System { action: "make a pool", reason: error.to_string() };
         let workers = self.workers.unwrap_or_else(cpu_count);
         if !(1..=1024).contains(&workers) {
             let reason = format!("{workers} workers were asked for: there can be 1 to 1024");

@@ -96,11 +96,16 @@ pub struct Pool {
 }
 
 /// A [`Task`] of one parameter: every such task is one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no task of one parameter",
+    note = "of several, items are tuples: use `starmap` and its kin"
+)]
 pub trait OneParameter: Task {
     /// The parameter's type.
     type Parameter;
 }
 
+#[diagnostic::do_not_recommend]
 impl<P, T: Task<Args = (P,)>> OneParameter for T {
     type Parameter = P;
 }
