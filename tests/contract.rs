@@ -624,12 +624,17 @@ const MANAGER_SEMANTICS: &[Claim] = &[
             "a_dict_has_what_dicts_have",
             "a_list_has_what_lists_have",
             "namespaces_and_arrays_have_what_theirs_have",
+            "collections_are_made_with_content_by_one_of_many",
         ],
     ),
     (
         "a change by a function is one step, whatever the value's bytes are",
         "manager/semantics",
-        &["edits_of_a_list_by_many_lose_nothing", "values_are_updated_whatever_their_bytes_are"],
+        &[
+            "edits_of_a_list_by_many_lose_nothing",
+            "values_are_updated_whatever_their_bytes_are",
+            "maps_are_found_whatever_order_they_were_written_in",
+        ],
     ),
     (
         "copies are copies, proxies inside are not, and keep their object on the way",

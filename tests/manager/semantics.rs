@@ -155,6 +155,54 @@ fn values_are_updated_whatever_their_bytes_are() {
     });
 }
 
+#[test]
+fn collections_are_made_with_content_by_one_of_many() {
+    over_both(|| {
+        let server = local();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let manager = server.client();
+                    let list = List::open_or_create_with(&manager, "list", &[1, 2, 3]).unwrap();
+                    assert_eq!(list.len().unwrap(), 3, "neither empty nor filled twice");
+                    let dict = Dict::open_or_create_with(&manager, "dict", &[("a".to_owned(), 1)]).unwrap();
+                    assert_eq!(dict.snapshot().unwrap(), [("a".into(), 1)]);
+                });
+            }
+        });
+        let manager = server.client();
+        let taken = List::create_with(&manager, "list", &[9]);
+        assert!(matches!(taken, Err(ManagerError::AlreadyExists { .. })));
+        assert_eq!(
+            List::anonymous_with(&manager, &["x".to_owned()]).unwrap().pop().unwrap(),
+            Some("x".into())
+        );
+        let wrong = Dict::anonymous_with(&manager, &[(f64::NAN, 1)]);
+        assert!(matches!(wrong, Err(ManagerError::BadKey { .. })));
+    });
+}
+
+/// A `HashMap` is written in another order each time.
+#[test]
+fn maps_are_found_whatever_order_they_were_written_in() {
+    watched(|| {
+        let server = local();
+        let manager = server.client();
+        let map = |last: u32| (0..20).map(|n| (n.to_string(), n)).chain([("x".into(), last)]).collect();
+        let maps: Vec<HashMap<String, u32>> = (0..3).map(map).collect();
+        let list = List::anonymous(&manager).unwrap();
+        list.extend(&maps).unwrap();
+        let again: HashMap<String, u32> = map(1);
+        assert_eq!((list.index_of(&again).unwrap(), list.count(&again).unwrap()), (Some(1), 1));
+        assert!(!list.contains(&map(7)).unwrap() && list.remove_value(&again).unwrap());
+        assert_eq!(list.compare_and_swap(1, &map(2), &map(9)).unwrap(), Ok(()));
+        let dict = Dict::<u32, HashMap<String, u32>>::anonymous(&manager).unwrap();
+        dict.set(&1, &map(1)).unwrap();
+        assert_eq!(dict.compare_and_swap(&1, Some(&map(0)), None).unwrap(), Err(Some(map(1))));
+        assert_eq!(dict.compare_and_swap(&1, Some(&map(1)), None).unwrap(), Ok(()));
+    });
+}
+
 /// Python loses what is done to a copy of what was in a dict; here it cannot be mistaken for the thing itself.
 #[test]
 fn what_is_got_is_a_copy_and_what_is_nested_is_not() {

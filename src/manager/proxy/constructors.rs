@@ -160,3 +160,57 @@ macro_rules! methods {
         }
     };
 }
+
+/// Makes the constructors of a collection that has content from the beginning.
+macro_rules! filled {
+    ($name:ident <$($generic:ident),+>, $kind:literal, $content:ident: $of:ty) => {
+        impl<$($generic: serde::Serialize),+> $name<$($generic),+> {
+            /// Makes a new object under a name, with content: nobody sees it without.
+            ///
+            /// # Errors
+            ///
+            /// As [`create`](Self::create), and limits of the server.
+            pub fn create_with(
+                manager: &crate::manager::Manager,
+                name: &str,
+                $content: $of,
+            ) -> crate::manager::ManagerResult<Self> {
+                Self::filled(manager, "create", Some(name), $content)
+            }
+
+            /// Opens the object of this name as it is, or makes it with content; of many that try at once exactly one makes it.
+            ///
+            /// # Errors
+            ///
+            /// As [`open_or_create`](Self::open_or_create), and limits of the server.
+            pub fn open_or_create_with(
+                manager: &crate::manager::Manager,
+                name: &str,
+                $content: $of,
+            ) -> crate::manager::ManagerResult<Self> {
+                Self::filled(manager, "open_or_create", Some(name), $content)
+            }
+
+            /// Makes a new object without a name, with content.
+            ///
+            /// # Errors
+            ///
+            /// As [`anonymous`](Self::anonymous).
+            pub fn anonymous_with(
+                manager: &crate::manager::Manager,
+                $content: $of,
+            ) -> crate::manager::ManagerResult<Self> {
+                Self::filled(manager, "create", None, $content)
+            }
+
+            fn filled(
+                manager: &crate::manager::Manager,
+                how: &'static str,
+                name: Option<&str>,
+                content: $of,
+            ) -> crate::manager::ManagerResult<Self> {
+                manager.object(manager.call(how).arg($kind).arg(&name).arg(content)).map(Self::from_target)
+            }
+        }
+    };
+}

@@ -49,6 +49,7 @@ impl<K, V> Dict<K, V> {
 }
 
 proxy!(Dict<K, V>, "dict", ());
+filled!(Dict<K, V>, "dict", pairs: &[(K, V)]);
 
 /// What can be given where a key is only looked at: the key, or what it can be borrowed as.
 pub trait KeyOf<K>: Serialize {}

@@ -47,6 +47,7 @@ impl<T> List<T> {
 }
 
 proxy!(List<T>, "list", ());
+filled!(List<T>, "list", items: &[T]);
 
 methods!(List, ListCalls, <T>, {
     /// The element at an index, if there is one.

@@ -13,7 +13,7 @@ use super::describe::About;
 use super::fault::Fault;
 use super::number;
 use super::world::World;
-use crate::manager::wire::order::{canonical, compare};
+use crate::manager::wire::order::{canonical, equal};
 use crate::manager::wire::pack;
 
 /// One page holds about so many bytes.
@@ -272,7 +272,7 @@ impl Dict {
         arguments.end()?;
         let there = self.value(key.bytes()).cloned();
         let same = match (&there, &expected) {
-            (Some(there), Some(expected)) => compare(there.bytes(), expected.bytes()).is_eq(),
+            (Some(there), Some(expected)) => equal(there.bytes(), expected.bytes()),
             (there, expected) => there.is_none() && expected.is_none(),
         };
         if same {

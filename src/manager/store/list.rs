@@ -9,7 +9,7 @@ use super::describe::About;
 use super::fault::Fault;
 use super::number;
 use super::world::World;
-use crate::manager::wire::order::compare;
+use crate::manager::wire::order::{compare, equal};
 use crate::manager::wire::pack;
 
 /// What may change the length.
@@ -135,7 +135,7 @@ impl List {
     }
 
     fn find(&self, world: &World, wanted: &[u8]) -> Result<Option<usize>, Fault> {
-        Ok(self.visit(world)?.position(|item| compare(item.bytes(), wanted).is_eq()))
+        Ok(self.visit(world)?.position(|item| equal(item.bytes(), wanted)))
     }
 
     fn done(&mut self, world: &World, method: &str, arguments: &mut Arguments<'_>) -> Result<Out, Fault> {
@@ -185,7 +185,7 @@ impl List {
             },
             _ => {
                 let wanted = arguments.raw()?;
-                let count = self.visit(world)?.filter(|item| compare(item.bytes(), wanted).is_eq()).count();
+                let count = self.visit(world)?.filter(|item| equal(item.bytes(), wanted)).count();
                 Out::with(|out| pack::uint(out, count as u64))
             }
         })
@@ -252,7 +252,7 @@ impl List {
                 let (expected, new) = (arguments.raw()?, arguments.datum(world)?);
                 arguments.end()?;
                 let there = self.items[index].clone();
-                let same = compare(there.bytes(), expected).is_eq();
+                let same = equal(there.bytes(), expected);
                 if same {
                     self.change(world, index, 1, vec![new])?;
                 }

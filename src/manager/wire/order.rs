@@ -115,6 +115,54 @@ pub(crate) fn compare(left: &[u8], right: &[u8]) -> Ordering {
     compare_at(&mut Reader::new(left), &mut Reader::new(right)).unwrap_or_else(|_| left.cmp(right))
 }
 
+/// Whether two whole values are equal: in the order, or but for the order of pairs in maps, as far as these can be keys.
+pub(crate) fn equal(left: &[u8], right: &[u8]) -> bool {
+    let same = || match (canonical(left), canonical(right)) {
+        (Ok(left), Ok(right)) => left == right,
+        _ => false,
+    };
+    match likeness(&mut Reader::new(left), &mut Reader::new(right)) {
+        Ok(Likeness::Equal) => true,
+        Ok(Likeness::Different) => false,
+        Ok(Likeness::OtherOrder) => same(),
+        Err(_) => left == right,
+    }
+}
+
+/// What one pass over two values shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Likeness {
+    Equal,
+    Different,
+    /// Maps of one length whose keys come in different orders, or are different.
+    OtherOrder,
+}
+
+fn likeness(left: &mut Reader<'_>, right: &mut Reader<'_>) -> Result<Likeness, Malformed> {
+    let (before_left, before_right) = (left.rest(), right.rest());
+    let parts = match (left.head()?, right.head()?) {
+        (Head::Array(a), Head::Array(b)) if a == b => u64::from(a),
+        (Head::Map(a), Head::Map(b)) if a == b => 2 * u64::from(a),
+        (Head::Array(_) | Head::Map(_), _) | (_, Head::Array(_) | Head::Map(_)) => {
+            return Ok(Likeness::Different);
+        }
+        _ => {
+            let order = compare_at(&mut Reader::new(before_left), &mut Reader::new(before_right))?;
+            return Ok(if order.is_eq() { Likeness::Equal } else { Likeness::Different });
+        }
+    };
+    let is_map = matches!(Reader::new(before_left).head()?, Head::Map(_));
+    for part in 0..parts {
+        match likeness(left, right)? {
+            Likeness::Equal => {}
+            // No map has a key twice: another value under the same key is another map, another key may come later.
+            Likeness::Different if is_map && part % 2 == 0 => return Ok(Likeness::OtherOrder),
+            other => return Ok(other),
+        }
+    }
+    Ok(Likeness::Equal)
+}
+
 fn compare_at(left: &mut Reader<'_>, right: &mut Reader<'_>) -> Result<Ordering, Malformed> {
     let (a, b) = (left.head()?, right.head()?);
     Ok(match (a, b) {
@@ -252,6 +300,43 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn maps_are_equal_in_whatever_order_their_pairs_are() {
+        let map = |pairs: &[(&str, u64)]| {
+            packed(|out| {
+                pack::map(out, pairs.len());
+                for &(key, value) in pairs {
+                    pack::text(out, key);
+                    pack::uint(out, value);
+                }
+            })
+        };
+        let (one, other) = (map(&[("a", 1), ("b", 2)]), map(&[("b", 2), ("a", 1)]));
+        assert!(equal(&one, &other) && compare(&one, &other).is_ne());
+        // Inside of other values, too.
+        let inside = |map: &[u8]| [&[0x92, 5], map].concat();
+        assert!(equal(&inside(&one), &inside(&other)));
+        for different in [
+            map(&[("a", 2), ("b", 1)]),
+            map(&[("b", 2), ("c", 1)]),
+            map(&[("a", 1)]),
+            vec![1],
+            vec![0x92, 1, 2],
+        ] {
+            assert!(!equal(&one, &different) && !equal(&different, &one), "{different:02x?}");
+            assert!(!equal(&inside(&other), &inside(&different)));
+        }
+        assert!(
+            equal(&[0x81, 1, 2], &[0x81, 0xcc, 1, 0xcb, 0x40, 0, 0, 0, 0, 0, 0, 0]),
+            "1 is 1, and 2 is 2.0"
+        );
+        let nan = packed(|out| pack::float(out, f64::NAN));
+        assert!(equal(&nan, &nan) && !equal(&nan, &[1]));
+        // A key twice is no key, and what has it equals only itself.
+        let twice = [map(&[("a", 1), ("a", 2)]), map(&[("a", 2), ("a", 1)])];
+        assert!(equal(&twice[0], &twice[0]) && !equal(&twice[0], &twice[1]));
     }
 
     #[test]
