@@ -37,10 +37,10 @@ fn worker(address: String) -> Result<u32, Failure> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let manager = Manager::start()?;
     let address = manager.address().to_string();
-    let board = List::<String>::create(&manager, "board")?;
+    let jobs: Vec<_> = (0..300).map(|number| format!("job {number}")).collect();
+    let board = List::<String>::create_with(&manager, "board", &jobs)?;
     let hands = Dict::<String, String>::create(&manager, "hands")?;
     let done = Dict::<String, String>::create(&manager, "done")?;
-    board.extend(&(0..300).map(|number| format!("job {number}")).collect::<Vec<_>>())?;
     let unlucky = Process::builder().name("unlucky").start::<worker>((address.as_str(),))?;
     Event::open_or_create(&manager, "stuck")?.wait()?;
     unlucky.kill()?;

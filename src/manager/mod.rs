@@ -14,16 +14,52 @@
 //! | a moment | [`Event`], [`Condition`], [`Barrier`] |
 //! | anything else | a type of your own: [`Managed`], [`ServerBuilder::register`] |
 //!
-//! [`Manager::start`] runs a server in a process of its own. A [`Server`] of one's own, or `procshare serve`, listens on a Unix
-//! socket, or on TCP with a [`Key`]; [`Manager::connect`] joins it. Each method of a proxy is one
-//! atomic step on the server; [`Manager::transaction`] makes several of them one. Values are MessagePack on the wire, as
-//! `docs/protocol.md` tells, so programs in any language can join. Nothing that is received is executed.
+//! ```
+//! use procshare::manager::{Any, Dict, Manager, Queue};
+//!
+//! let manager = Manager::start()?; // a server in a process of its own, which ends with this one
+//! let ages = Dict::<String, u32>::create(&manager, "ages")?;
+//! ages.set("Ada", &36)?;
+//! ages.add("Ada", &1)?; // one step on the server: `d[k] += 1` without a race
+//! assert_eq!(ages.get("Ada")?, Some(37));
+//!
+//! // Elsewhere: another process of the user, who has been told the address.
+//! let other = Manager::connect(manager.address())?;
+//! let same = Dict::<String, u32>::open(&other, "ages")?;
+//! assert_eq!(same.snapshot()?, [("Ada".into(), 37)]);
+//!
+//! // Mixed content, and objects inside of others.
+//! let work = Queue::<Any>::anonymous(&other, None)?;
+//! work.put(vec![1.into(), "two".into(), Any::Object(same.object().clone())].into())?;
+//! assert_eq!(work.len()?, 1);
+//! # Ok::<(), procshare::Error>(())
+//! ```
+//!
+//! # Where the server is
+//!
+//! - [`Manager::start`]: in a process of its own, for this program and whom it tells; [`Manager::start_with`] has registered types and limits.
+//! - `procshare serve`: for programs that come and go.
+//! - [`Server`]: in a thread of a program of one's own.
+//!
+//! It listens on a Unix socket for processes of the same user, or on TCP for those who know a [`Key`]; [`Manager::connect`] and
+//! [`Manager::builder`] join it. On one machine calls travel through shared memory by themselves ([`Transport`]). Values are MessagePack on the
+//! wire, as `docs/protocol.md` tells, so programs in any language can join. Nothing that is received is executed.
+//!
+//! # What is one step
+//!
+//! Each method of a proxy, also `update` and [`List::edit`]. [`Manager::transaction`] makes one of several calls on several objects.
+//! [`Manager::batch`] and [`Manager::pipeline`] send many calls at once, each of which is a step by itself. What `get` returns is a copy: changing
+//! it changes nothing on the server, unless it is a proxy itself.
+//!
+//! Clones of a [`Manager`], and all threads, share one connection; a call that waits delays no other.
 //!
 //! # When somebody dies
 //!
-//! The system tells the server at once: locks, permits, seats, and items that were not acknowledged come back. Objects without a
-//! name go with the last reference to them. When the server ends, its objects end, and everybody who waits gets
-//! [`ManagerError::Disconnected`].
+//! The system tells the server at once: locks, permits, seats, and items that were not acknowledged come back, except what was handed over
+//! by `forget`. Objects without a name go with the last reference to them. When the server ends, its objects end, and everybody who waits
+//! gets [`ManagerError::Disconnected`], which says whether the call may have been done. A connection that broke stays broken; a new server has
+//! none of the old one's objects, and refuses its handles. Over TCP a connection that is cut is no death: the guards of its client say that they
+//! are [lost](LockGuard::is_lost), and their successors have a greater [fence](LockGuard::fence).
 
 mod client;
 mod error;
