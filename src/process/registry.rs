@@ -11,13 +11,17 @@ pub static TASKS: [Entry];
 
 /// What tells this program from all others, and from its own other builds.
 ///
-/// Names, signatures and places of all tasks, the linker's build id, and this crate's version.
+/// Names, signatures and places of all tasks, this crate's version, and the linker's build id; or, from a linker that makes none, the
+/// code itself, which takes longer.
 pub(super) fn fingerprint() -> u64 {
     static FINGERPRINT: OnceLock<u64> = OnceLock::new();
     *FINGERPRINT.get_or_init(|| {
         let mut hash = Hash::new();
         hash.add(env!("CARGO_PKG_VERSION").as_bytes());
-        hash.add(&children::build_id().unwrap_or_default());
+        match children::build_id() {
+            Some(id) => hash.add(&id),
+            None => hash.add(&children::code_digest().unwrap_or_default().to_le_bytes()),
+        }
         // Addresses differ from run to run, their distances from build to build.
         let origin = fingerprint as fn() -> u64 as usize;
         let mut known: Vec<&Entry> = TASKS.iter().collect();

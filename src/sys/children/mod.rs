@@ -12,7 +12,7 @@
 //! | `arrive` | what the starter left for this process |
 //! | `at_start!` | a function that runs before `main` if the process was started by `start` |
 //! | `die_with`, `leave_session`, `call_me` | what the started process does first |
-//! | `build_id` | what the linker calls this program, if it does |
+//! | `build_id`, `code_digest` | what the linker calls this program, if it does; what tells its code from another's |
 //!
 //! Where there is no implementation `start` fails with [`std::io::ErrorKind::Unsupported`], and nothing runs before `main`.
 
@@ -28,8 +28,8 @@ use other as imp;
 
 pub use imp::Sentinel;
 pub(crate) use imp::{
-    Bell, Line, Paper, arrive, build_id, call_me, called_as_this, die_with, leave_session, own_program,
-    start, watch,
+    Bell, Line, Paper, arrive, build_id, call_me, called_as_this, code_digest, die_with, leave_session,
+    own_program, start, watch,
 };
 
 use std::fs::File;

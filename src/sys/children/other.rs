@@ -133,3 +133,7 @@ pub(crate) fn call_me(_: &str) {}
 pub(crate) fn build_id() -> Option<Vec<u8>> {
     None
 }
+
+pub(crate) fn code_digest() -> Option<u64> {
+    None
+}

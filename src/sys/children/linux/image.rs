@@ -1,6 +1,9 @@
 //! This program as the loader sees it: what the linker calls it, and its constructors.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 
 use super::entry::Constructor;
 
@@ -10,11 +13,42 @@ struct Found {
     build_id: Option<Vec<u8>>,
     /// Address and length in bytes of the table of constructors.
     constructors: Option<(usize, usize)>,
+    /// Where in its file the code and the constants are, and how many bytes.
+    code: Vec<(u64, u64)>,
 }
 
 /// What the linker calls this program, if it does.
 pub(crate) fn build_id() -> Option<Vec<u8>> {
     look().build_id
+}
+
+/// What tells this program's code and constants from those of another, as far as its file can be read.
+///
+/// From the file, because a debugger writes into the memory.
+pub(crate) fn code_digest() -> Option<u64> {
+    digest_of(&File::open("/proc/self/exe").ok()?, &look().code).ok()
+}
+
+/// FNV-1a of these ranges, eight bytes at a time.
+fn digest_of(file: &File, ranges: &[(u64, u64)]) -> io::Result<u64> {
+    const STEP: usize = 256 * 1024;
+    let (mut buffer, mut digest) = (vec![0; STEP], 0xcbf2_9ce4_8422_2325u64);
+    for &(mut at, len) in ranges {
+        let mut left = len;
+        while left > 0 {
+            let piece = &mut buffer[..left.min(STEP as u64) as usize];
+            file.read_exact_at(piece, at)?;
+            for word in piece.chunks(8) {
+                let mut bytes = [0; 8];
+                bytes[..word.len()].copy_from_slice(word);
+                digest = (digest ^ u64::from_le_bytes(bytes)).wrapping_mul(0x0000_0100_0000_01b3);
+                digest = digest.rotate_left(23);
+            }
+            at += piece.len() as u64;
+            left -= piece.len() as u64;
+        }
+    }
+    Ok(digest)
 }
 
 /// Runs the constructors of the program that come after `own`.
@@ -60,6 +94,10 @@ unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _: usize, found: *mut 
                 let notes =
                     unsafe { std::slice::from_raw_parts(start as *const u8, header.p_memsz as usize) };
                 found.build_id = found.build_id.take().or_else(|| build_note(notes));
+            }
+            libc::PT_LOAD if header.p_flags & libc::PF_W == 0 => {
+                #[allow(clippy::unnecessary_cast, reason = "narrower on 32-bit systems")]
+                found.code.push((header.p_offset as u64, header.p_filesz as u64));
             }
             libc::PT_DYNAMIC => {
                 let words = header.p_memsz as usize / size_of::<usize>();
@@ -119,6 +157,33 @@ mod tests {
             assert_eq!(build_note(&notes[..len]), None, "{len} bytes");
         }
         assert_eq!(build_note(&[0xff; 64]), None);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore)]
+    fn each_byte_of_the_code_counts_and_no_other() {
+        let path = std::env::temp_dir().join(format!("procshare-digest-{}", std::process::id()));
+        let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        file.write_all_at(&[3; 600_000], 0).unwrap();
+        let ranges = [(10, 13), (100, 300_001), (500_000, 8)];
+        let before = digest_of(&file, &ranges).unwrap();
+        for (at, counts) in [
+            (9, false),
+            (10, true),
+            (22, true),
+            (23, false),
+            (300_100, true),
+            (300_101, false),
+            (500_007, true),
+        ] {
+            file.write_all_at(&[4], at).unwrap();
+            assert_eq!(digest_of(&file, &ranges).unwrap() != before, counts, "byte {at}");
+            file.write_all_at(&[3], at).unwrap();
+        }
+        assert_eq!(digest_of(&file, &ranges).unwrap(), before);
+        assert!(digest_of(&file, &[(599_999, 2)]).is_err());
+        assert!(code_digest().is_some() && code_digest() == code_digest());
     }
 
     #[test]

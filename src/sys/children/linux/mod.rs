@@ -9,7 +9,7 @@ mod line;
 mod sentinel;
 
 pub(crate) use entry::{Constructor, arrive, call_me, die_with, enter, leave_session};
-pub(crate) use image::build_id;
+pub(crate) use image::{build_id, code_digest};
 pub(crate) use line::{Line, Paper};
 pub use sentinel::Sentinel;
 pub(crate) use sentinel::{Bell, watch};
