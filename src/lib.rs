@@ -147,6 +147,8 @@ pub use error::{Error, Result};
 pub use participant::{
     Builder, Collected, Handle, Object, ParticipantId, ParticipantWatch, Space, SpaceBuilder,
 };
+#[cfg(all(feature = "manager", unix, not(loom)))]
+pub use procshare_macros::managed;
 #[cfg(all(feature = "process", not(loom)))]
 pub use procshare_macros::task;
 pub use queue::{Broadcast, BroadcastInit, RecvError, Subscriber};

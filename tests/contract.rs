@@ -598,6 +598,11 @@ const MANAGER: &[Claim] = &[
 /// SEMANTICS of Python's managers, and of the collections of std, line by line.
 const MANAGER_SEMANTICS: &[Claim] = &[
     (
+        "the methods of a managed type that are not private are called by name, through a proxy that has them",
+        "manager/semantics",
+        &["a_managed_type_has_the_methods_that_are_not_private"],
+    ),
+    (
         "a new server at the same place has none of the old one's objects, whatever their numbers are",
         "manager/semantics",
         &["a_new_server_at_the_same_place_has_none_of_the_old_ones_objects"],

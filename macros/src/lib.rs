@@ -3,11 +3,12 @@
 //! Use them through `procshare`, which re-exports them next to the traits that they implement.
 
 mod attributes;
+mod managed;
 mod plain;
 mod task;
 
 use proc_macro::TokenStream;
-use syn::{DeriveInput, ItemFn, parse_macro_input};
+use syn::{DeriveInput, ItemFn, ItemImpl, parse_macro_input};
 
 /// Implements `procshare::Plain` for a struct or a fieldless enum: its name and the fingerprint of its layout.
 ///
@@ -59,4 +60,24 @@ pub fn derive_plain(input: TokenStream) -> TokenStream {
 pub fn task(arguments: TokenStream, input: TokenStream) -> TokenStream {
     let function = parse_macro_input!(input as ItemFn);
     task::expand(arguments.into(), &function).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// Lets clients of a manager call the methods of a type by their names: implements `procshare::manager::Managed` for it.
+///
+/// Goes on an impl block of the type. Its methods with `&self` or `&mut self` that are `pub` (or `pub(crate)` and so on) can be called; private
+/// ones cannot. What they take and return travels as data (serde). The `Err` of a method that returns a `Result` goes to the caller in words.
+///
+/// # Arguments of the attribute
+///
+/// - `proxy = Name` (or `proxy = pub Name`): also makes a type with the same methods for clients.
+/// - `crate = "path"`: where `procshare` is found. Default: `::procshare`.
+///
+/// # What is refused
+///
+/// With a message at the place: generic types and methods, `async` and `unsafe` methods, `self` by value, and references among the parameters
+/// (use `String`, `Vec<T>`).
+#[proc_macro_attribute]
+pub fn managed(arguments: TokenStream, input: TokenStream) -> TokenStream {
+    let block = parse_macro_input!(input as ItemImpl);
+    managed::expand(arguments.into(), &block).unwrap_or_else(|error| error.to_compile_error()).into()
 }

@@ -142,7 +142,7 @@ fn parameters(function: &ItemFn) -> Result<Vec<Type>> {
 }
 
 /// Whether there is a reference in a type, however deep.
-fn borrows(of: &Type) -> bool {
+pub(crate) fn borrows(of: &Type) -> bool {
     fn any(tokens: TokenStream) -> bool {
         tokens.into_iter().any(|token| match token {
             TokenTree::Punct(punct) => punct.as_char() == '&',

@@ -12,7 +12,7 @@
 //! | work | [`Queue`], [`JoinableQueue`] |
 //! | a turn | [`Lock`], [`RLock`], [`RwLock`], [`Semaphore`], [`BoundedSemaphore`] |
 //! | a moment | [`Event`], [`Condition`], [`Barrier`] |
-//! | anything else | a type of your own: [`Managed`], [`ServerBuilder::register`] |
+//! | anything else | a type of your own: [`#[procshare::managed]`](macro@crate::managed), [`ServerBuilder::register`] |
 //!
 //! ```
 //! use procshare::manager::{Any, Dict, Manager, Queue};

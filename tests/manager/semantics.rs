@@ -620,6 +620,62 @@ fn a_transaction_touches_no_other_managers_objects() {
     });
 }
 
+// Types of one's own.
+
+#[derive(Default)]
+struct Ledger {
+    entries: Vec<(String, i64)>,
+}
+
+#[procshare::managed(proxy = LedgerProxy)]
+impl Ledger {
+    /// Books an amount; the balance.
+    pub(crate) fn book(&mut self, arguments: String, method: i64) -> Result<i64, std::num::TryFromIntError> {
+        u32::try_from(method)?;
+        self.entries.push((arguments, method));
+        Ok(self.balance())
+    }
+
+    pub(crate) fn entries(&self) -> Vec<(String, i64)> {
+        self.entries.clone()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    fn balance(&self) -> i64 {
+        self.entries.iter().map(|(_, amount)| amount).sum()
+    }
+}
+
+#[test]
+fn a_managed_type_has_the_methods_that_are_not_private() {
+    over_both(|| {
+        let builder = Server::builder().address(Address::Unix(crate::support::path("ledger")));
+        let server = crate::support::run(builder.register("ledger", |_| Ok(Ledger::default())));
+        let (manager, other) = (server.client(), server.client());
+        let ledger = LedgerProxy::from_object(manager.create("ledger", Some("ledger"), &()).unwrap());
+        assert_eq!(ledger.book("rent".into(), 700).unwrap(), 700);
+        let same = LedgerProxy::from_object(other.open("ledger").unwrap());
+        assert_eq!(same.book("food".into(), 50).unwrap(), 750);
+        assert_eq!(ledger.entries().unwrap(), [("rent".into(), 700), ("food".into(), 50)]);
+        let own = |error: ManagerError| match error {
+            ManagerError::Remote { kind, message } if kind == "own" => message,
+            other => panic!("{other}"),
+        };
+        assert!(own(same.book("debt".into(), -1).unwrap_err()).contains("out of range"));
+        let object = ledger.object();
+        assert!(own(object.call::<i64>("balance", &[]).unwrap_err()).contains("no method 'balance'"));
+        assert!(own(object.call::<()>("clear", &[&1]).unwrap_err()).contains("too many"));
+        assert!(own(object.call::<i64>("book", &[&"x"]).unwrap_err()).contains("too few"));
+        assert!(own(object.call::<i64>("book", &[&"x", &"y"]).unwrap_err()).contains("another type"));
+        assert_eq!(ledger.entries().unwrap().len(), 2);
+        ledger.clear().unwrap();
+        assert!(same.entries().unwrap().is_empty());
+    });
+}
+
 // The server.
 
 /// Python's proxies may meet another object under their old id.

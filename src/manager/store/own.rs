@@ -14,7 +14,44 @@ use crate::manager::wire::read::Reader;
 
 /// A type of the program's own behind a proxy: its methods are called by name.
 ///
-/// Calls come one at a time, in the server's thread: everybody waits while one runs.
+/// Implemented by [`#[procshare::managed]`](macro@crate::managed), or by hand. Calls come one at a time, in the server's thread: everybody waits
+/// while one runs.
+///
+/// ```
+/// use procshare::manager::{Manager, Server, ServerTask};
+///
+/// #[derive(Default)]
+/// struct Thermometer {
+///     readings: Vec<f64>,
+/// }
+///
+/// #[procshare::managed(proxy = ThermometerProxy)]
+/// impl Thermometer {
+///     pub fn read(&mut self, degrees: f64) {
+///         self.readings.push(degrees);
+///     }
+///
+///     pub fn mean(&self) -> Result<f64, String> {
+///         match self.readings.len() {
+///             0 => Err("nothing has been read".into()),
+///             len => Ok(self.readings.iter().sum::<f64>() / len as f64),
+///         }
+///     }
+/// }
+///
+/// #[procshare::task]
+/// fn serve(task: ServerTask) -> Result<(), String> {
+///     task.serve(Server::builder().register("thermometer", |_| Ok(Thermometer::default())))
+/// }
+///
+/// let manager = Manager::start_with::<serve>()?;
+/// let outside = ThermometerProxy::from_object(manager.create("thermometer", Some("outside"), &())?);
+/// assert!(outside.mean().is_err());
+/// outside.read(20.0)?;
+/// outside.read(22.0)?;
+/// assert_eq!(outside.mean()?, 21.0);
+/// # Ok::<(), procshare::Error>(())
+/// ```
 pub trait Managed: Send {
     /// Calls `method`.
     ///
@@ -50,6 +87,15 @@ impl CallArguments<'_> {
         let bytes = self.inner.raw().map_err(|fault| CallError(fault.message))?;
         rmp_serde::from_slice(bytes)
             .map_err(|error| CallError(format!("an argument is of another type: {error}")))
+    }
+
+    /// That there are no more.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`] if there are.
+    pub fn end(&self) -> Result<(), CallError> {
+        self.inner.end().map_err(|fault| CallError(fault.message))
     }
 
     /// How many are left.
