@@ -574,6 +574,22 @@ const MANAGER: &[Claim] = &[
         ],
     ),
     (
+        "memory is given back when clients are idle",
+        "manager/linear/server",
+        &["idle_clients_keep_no_large_buffers"],
+    ),
+    (
+        "who is stopped, idle or slow costs nobody anything, and keeps what it holds as long as it lives",
+        "manager/patience",
+        &[
+            "a_stopped_holder_keeps_its_lock_and_nothing_else",
+            "a_hundred_idle_clients_cost_nothing",
+            "who_trickles_is_ended_like_who_is_silent",
+            "what_a_thread_leaves_behind_its_client_holds",
+            "endless_timeouts_do_not_end",
+        ],
+    ),
+    (
         "who is thrown out is lost, and its successor is told",
         "manager/crowd",
         &["who_is_thrown_out_is_lost_and_not_dead"],

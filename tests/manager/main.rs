@@ -7,6 +7,7 @@ mod hostile;
 mod linear;
 mod logged;
 mod objects;
+mod patience;
 mod pipeline;
 mod python;
 mod raw;

@@ -33,6 +33,10 @@ pub(super) enum Arrived {
     End,
 }
 
+/// How long a client is silent until its buffers are given back, and how large those are that stay.
+const REST: u64 = 1_000_000_000;
+const SMALL: usize = 8 << 10;
+
 /// Bytes that are thrown away at once.
 const CHUNK: usize = 4 << 10;
 
@@ -122,6 +126,13 @@ impl Outbox {
             }
         }
         true
+    }
+
+    /// Keeps no more memory than that, if nothing is here.
+    fn shrink(&mut self, most: usize) {
+        if self.bytes.is_empty() && self.bytes.capacity() > most {
+            self.bytes = Vec::new();
+        }
     }
 
     /// Lets `send` send what there is; whether nothing is left.
@@ -231,6 +242,14 @@ impl Connection {
             Some(rings) => rings.put(stream, bytes),
             None => stream.send(bytes, Deadline::Now),
         })
+    }
+
+    /// Gives large buffers back if nothing has come for a while.
+    pub(super) fn rest(&mut self, now: u64) {
+        if now.saturating_sub(self.heard) > REST {
+            self.frames.shrink(SMALL);
+            self.out.shrink(SMALL);
+        }
     }
 
     /// Whether something has come that can be seen without asking the system.

@@ -118,7 +118,10 @@ impl EventLoop {
     }
 
     /// Ends those who have the most bytes under way, as long as all have too many together.
+    ///
+    /// Buffers that nobody uses are given back, so that many clients that once sent much do not cost much for ever.
     pub(super) fn look_at_buffers(&mut self, now: u64) {
+        self.connections.values_mut().for_each(|connection| connection.rest(now));
         let held = |connection: &Connection| connection.unread() + connection.frames.len();
         let mut total: usize = self.connections.values().map(held).sum();
         while total > self.limits.buffers {
