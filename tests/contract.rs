@@ -575,7 +575,7 @@ const MANAGER: &[Claim] = &[
     ),
     (
         "memory is given back when clients are idle",
-        "manager/linear/server",
+        "manager/patience",
         &["idle_clients_keep_no_large_buffers"],
     ),
     (

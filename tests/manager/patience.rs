@@ -193,3 +193,46 @@ fn a_hundred_idle_clients_cost_nothing() {
         std::fs::remove_file(trace).unwrap();
     });
 }
+
+#[test]
+fn entry_large() {
+    let Some(trace) = entered("patience::entry_large") else { return };
+    let (server, content) = (local(), vec![7; 900_000]);
+    let manager = server.client();
+    let list = List::<u8>::create(&manager, "list").unwrap();
+    follow(Transport::Socket);
+    let plain = local();
+    let text = [&[0xdb][..], &u32::try_from(content.len()).unwrap().to_be_bytes(), &content].concat();
+    let frame = pack::frame(&[b"\x94\x01\x00\xa4ping\x91", &text[..]].concat());
+    let mut many: Vec<Raw> =
+        (0..80).map(|at| Raw::inside(if at % 2 == 0 { &server } else { &plain })).collect();
+    let before = allocated();
+    for raw in &mut many {
+        // A call with too much to say, and a failure for an answer.
+        raw.send(&frame);
+        assert!(raw.frame().is_some());
+    }
+    let most = before + (20 << 20);
+    eventually("large buffers are given back", || allocated() < most);
+    assert_eq!(list.len().unwrap(), 0);
+    std::fs::write(trace, format!("{} became {}", before, allocated())).unwrap();
+}
+
+/// Bytes that this process has from its allocator.
+fn allocated() -> usize {
+    // SAFETY: takes no pointers.
+    let info = unsafe { libc::mallinfo2() };
+    info.uordblks + info.hblkhd
+}
+
+/// Many clients that once sent much do not cost much for ever: 80 of them would keep 70 MB.
+#[test]
+fn idle_clients_keep_no_large_buffers() {
+    watched(|| {
+        let trace = path("trace");
+        let entry = Reexec::new("patience::entry_large").argument(trace.to_str().unwrap());
+        entry.spawn().unwrap().wait(Duration::from_secs(50)).unwrap();
+        println!("{}", std::fs::read_to_string(&trace).unwrap());
+        std::fs::remove_file(trace).unwrap();
+    });
+}

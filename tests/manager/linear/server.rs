@@ -93,30 +93,3 @@ impl Drop for Served {
         let _ = std::fs::remove_file(path.with_extension("lock"));
     }
 }
-
-/// Buffers that were large once do not stay so for clients that have nothing to say.
-#[test]
-fn idle_clients_keep_no_large_buffers() {
-    crate::support::watched(|| {
-        let server = Served::start();
-        let connect =
-            |transport| Manager::builder().key(key()).transport(transport).connect(&server.near).unwrap();
-        let clients: Vec<Manager> = (0..80)
-            .map(|at| connect(if at % 2 == 0 { Transport::Ring } else { Transport::Socket }))
-            .collect();
-        clients.iter().for_each(|client| client.ping().unwrap());
-        let before = server.possessions().memory;
-        let dict = Dict::<String, String>::create(&clients[0], "dict").unwrap();
-        let value = "x".repeat(900_000);
-        for client in &clients {
-            let dict = Dict::<String, String>::open(client, "dict").unwrap();
-            dict.set("large", &value).unwrap();
-            assert_eq!(dict.get("large").unwrap().as_ref(), Some(&value));
-        }
-        dict.clear().unwrap();
-        // Two buffers of a mebibyte for each would be 160; the pages of their rings are 5.
-        let most = before + (40 << 20);
-        eventually("they are given back", || server.possessions().memory < most);
-        clients.iter().for_each(|client| client.ping().unwrap());
-    });
-}
