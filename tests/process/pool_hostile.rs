@@ -7,6 +7,7 @@ use std::time::Duration;
 use procshare::process::{Pool, Process, TaskError};
 use procshare::{AtomicValue, Event, Handle};
 use procshare_harness::child;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::pool::square;
 use crate::support::{LIMIT, Place, limited, until_gone};
@@ -68,6 +69,80 @@ fn a_panic_is_a_panic_whatever_it_carries() {
         assert!(panicked(&outcomes[2], "resumed"), "{outcomes:?}");
         assert!(panicked(&outcomes[3], "unheard"), "{outcomes:?}");
         assert!(matches!(outcomes[4], Err(TaskError::Died { .. })), "{outcomes:?}");
+    });
+}
+
+/// Panics where its number says: read, called, written or dropped.
+#[derive(Debug)]
+struct Mined(u32);
+
+impl Serialize for Mined {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        assert!(self.0 % 10 != 3, "written");
+        serializer.serialize_u32(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mined {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u32::deserialize(deserializer)?;
+        assert!(number % 10 != 1, "read");
+        Ok(Mined(number))
+    }
+}
+
+impl Drop for Mined {
+    fn drop(&mut self) {
+        assert!(self.0 % 10 != 4 || std::thread::panicking(), "dropped");
+    }
+}
+
+#[procshare::task]
+fn lay(n: u32) -> Mined {
+    assert!(n % 10 != 2, "called");
+    Mined(n)
+}
+
+#[procshare::task]
+fn lift(mine: Mined) -> u32 {
+    mine.0
+}
+
+#[test]
+fn a_panic_before_or_after_the_call_costs_that_task_only() {
+    limited(|| {
+        for chunk in [1, 4, 25] {
+            let pool = Pool::builder().workers(2).chunk(chunk).build().unwrap();
+            // What would panic here as it is read or dropped is not asked for.
+            let numbers: Vec<u32> = (0..50).filter(|n| n % 10 != 1).collect();
+            let laid = pool
+                .imap::<lay>(numbers.iter().copied())
+                .map(|outcome| outcome.map(|mine| std::mem::ManuallyDrop::new(mine).0));
+            for (n, outcome) in numbers.iter().zip(laid) {
+                let said = match n % 10 {
+                    2 => "called",
+                    3 => "written",
+                    4 => "dropped",
+                    _ => "",
+                };
+                let is_right = match &outcome {
+                    Ok(back) => said.is_empty() && back == n,
+                    Err(TaskError::Panicked { message, .. }) => !said.is_empty() && message.contains(said),
+                    Err(_) => false,
+                };
+                assert!(is_right, "{n} in chunks of {chunk}: {outcome:?}");
+            }
+            let mines = (0..40).filter(|n| !matches!(n % 10, 3 | 4)).map(Mined);
+            for (n, outcome) in (0..40).filter(|n| !matches!(n % 10, 3 | 4)).zip(pool.imap::<lift>(mines)) {
+                match outcome {
+                    Ok(back) => assert_eq!(back, n),
+                    Err(TaskError::Panicked { message, .. }) if n % 10 == 1 => {
+                        assert!(message.contains("read"))
+                    }
+                    Err(other) => panic!("{n} in chunks of {chunk}: {other}"),
+                }
+            }
+        }
     });
 }
 
