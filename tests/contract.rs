@@ -359,6 +359,11 @@ const POOL: &[Claim] = &[
     ),
     ("callbacks, whatever they do", "process/pool", &["callbacks_are_called_whatever_they_do"]),
     (
+        "all of them before a join returns",
+        "process/pool_async",
+        &["a_pool_is_joined_when_its_callbacks_were_called", "no_tasks_are_done_at_once_and_said_to_be"],
+    ),
+    (
         "also if they use, end or drop the pool",
         "process/pool_hostile",
         &["a_callback_may_use_and_end_the_pool", "a_waker_may_drop_the_pool", "all_may_end_a_pool_at_once"],

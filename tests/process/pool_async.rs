@@ -1,7 +1,7 @@
 //! What a pool does while the caller does something else: jobs of many tasks, callbacks, iterators with timeouts, cancelling.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use procshare::process::{Exit, OnDeath, Pool, TaskError};
@@ -224,5 +224,50 @@ fn who_waits_for_one_job_hears_for_all() {
         let mut squares: Vec<u64> = heard.iter().take(50).collect();
         squares.sort();
         assert!(squares.into_iter().eq((0..50).map(|n| n * n)));
+    });
+}
+
+#[test]
+fn a_pool_is_joined_when_its_callbacks_were_called() {
+    limited(|| {
+        for round in 0..20u64 {
+            let pool = Pool::builder().workers(2).finish_on_drop(round % 3 == 0).build().unwrap();
+            let called = Arc::new(AtomicU64::new(0));
+            for n in 0..10 {
+                let called = Arc::clone(&called);
+                let slowly = move |outcome: Result<u64, TaskError>| {
+                    std::thread::yield_now();
+                    called.fetch_add(u64::from(outcome.is_ok()), Ordering::SeqCst);
+                    assert!(n != 3, "a callback that panics is called, too");
+                };
+                drop(pool.apply_async_with::<square>((n,), slowly).unwrap());
+            }
+            if round % 2 == 0 {
+                pool.close();
+            }
+            if round % 3 == 0 {
+                drop(pool);
+            } else {
+                pool.join();
+            }
+            assert_eq!(called.load(Ordering::SeqCst), 10);
+        }
+    });
+}
+
+#[test]
+fn no_tasks_are_done_at_once_and_said_to_be() {
+    limited(|| {
+        let pool = Pool::builder().workers(1).build().unwrap();
+        let (sender, outcome) = mpsc::channel();
+        let job = pool
+            .map_async_with::<square>(Vec::<u64>::new(), move |outcome| {
+                sender.send(outcome.unwrap()).unwrap()
+            })
+            .unwrap();
+        assert_eq!(outcome.recv().unwrap(), Vec::<u64>::new());
+        assert!(job.is_done() && job.get().unwrap().is_empty());
+        assert!(pool.map::<square>(Vec::<u64>::new()).unwrap().is_empty());
+        assert!(pool.imap::<square>(Vec::<u64>::new()).next().is_none());
     });
 }

@@ -172,6 +172,7 @@ fn a_forked_child_can_do_nothing_with_its_parents_pool() {
             assert!(!job.cancel() && pool.cancel_all() == 0);
             pool.close();
             pool.terminate();
+            pool.join();
             drop(pool.try_map::<square>([1u64]));
         })
         .unwrap();

@@ -165,6 +165,11 @@ impl Batch {
         (state.count >= self.total).then(|| state.list.clone())
     }
 
+    /// Whether there are no tasks.
+    pub(super) fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
     /// Whether all outcomes are there.
     pub(super) fn is_complete(&self) -> bool {
         self.lock().count >= self.total

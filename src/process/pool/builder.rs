@@ -112,7 +112,7 @@ impl PoolBuilder {
         self
     }
 
-    /// Lets dropping the pool wait until all is done, instead of ending it at once.
+    /// Lets dropping the pool wait until all is done and all callbacks were called, instead of ending it at once.
     pub fn finish_on_drop(mut self, yes: bool) -> Self {
         self.finish_on_drop = yes;
         self

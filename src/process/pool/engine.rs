@@ -43,7 +43,7 @@ pub(super) struct Engine {
     pub(super) window: u64,
     pub(super) bell: Event,
     pub(super) recipe: Recipe,
-    callbacks: Callbacks,
+    pub(super) callbacks: Callbacks,
     state: Mutex<State>,
     /// Notified when tasks are done and when a worker ends.
     changed: Condvar,
@@ -131,6 +131,10 @@ impl Engine {
         self.submit_in_turn(first, Next::Leaves)?;
         for run in runs {
             self.submit(run, Next::Leaves)?;
+        }
+        if batch.is_empty() {
+            // Nobody else says that all are done.
+            self.tell(batch, Arrival::returned(0, 0, Vec::new()));
         }
         for arrival in failed {
             self.tell(batch, arrival);

@@ -121,7 +121,11 @@ impl<R> Job<R> {
         R: 'static,
     {
         let (task, decode) = (self.task, self.decode);
-        let callback = Box::new(move |outcomes| callback(decode(task, outcomes)));
+        let callback = move |outcomes| callback(decode(task, outcomes));
+        let callback = match self.engine.upgrade() {
+            Some(engine) => engine.callbacks.take(callback),
+            None => Box::new(callback),
+        };
         if let Some((callback, outcomes)) = self.batch.on_complete(callback) {
             callback(outcomes);
         }

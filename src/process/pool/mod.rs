@@ -146,7 +146,7 @@ impl Pool {
         callback: impl FnOnce(Result<T::Output, TaskError>) + Send + 'static,
     ) -> Result<Job<T::Output>, TaskError> {
         let name = T::entry().name();
-        let callback = Box::new(move |outcomes| callback(decode_one(name, outcomes)));
+        let callback = self.engine.callbacks.take(move |outcomes| callback(decode_one(name, outcomes)));
         self.submit_one::<T>(args, Some(callback), Next::Leaves)
     }
 
@@ -201,7 +201,7 @@ impl Pool {
         callback: impl FnOnce(Result<Vec<T::Output>, TaskError>) + Send + 'static,
     ) -> Result<Job<Vec<T::Output>>, TaskError> {
         let name = T::entry().name();
-        let callback = Box::new(move |outcomes| callback(decode_all(name, outcomes)));
+        let callback = self.engine.callbacks.take(move |outcomes| callback(decode_all(name, outcomes)));
         let items = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode(to));
         self.submit_all::<T>(items, Some(callback))
     }
@@ -229,7 +229,7 @@ impl Pool {
         callback: impl FnOnce(Result<Vec<T::Output>, TaskError>) + Send + 'static,
     ) -> Result<Job<Vec<T::Output>>, TaskError> {
         let name = T::entry().name();
-        let callback = Box::new(move |outcomes| callback(decode_all(name, outcomes)));
+        let callback = self.engine.callbacks.take(move |outcomes| callback(decode_all(name, outcomes)));
         let items = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode_all(to));
         self.submit_all::<T>(items, Some(callback))
     }
@@ -353,11 +353,15 @@ impl Pool {
         self.engine.enter(Phase::Ending(TaskError::Cancelled));
     }
 
-    /// Waits until all workers have ended, after [`close`](Self::close) or [`terminate`](Self::terminate); closes the pool if neither
-    /// was called.
+    /// Waits until all workers have ended and all callbacks were called, after [`close`](Self::close) or [`terminate`](Self::terminate);
+    /// closes the pool if neither was called. Within a callback it waits for the workers only; in a forked child for nothing.
     pub fn join(&self) {
+        if self.engine.check_mine().is_err() {
+            return;
+        }
         self.close();
         self.engine.wait_for_workers();
+        self.engine.callbacks.wait();
     }
 }
 
@@ -373,7 +377,8 @@ impl Drop for Pool {
         if self.engine.owner != std::process::id() {
             return;
         }
-        if self.finish_on_drop && !std::thread::panicking() {
+        let finishes = self.finish_on_drop && !std::thread::panicking();
+        if finishes {
             self.close();
         } else {
             self.terminate();
@@ -385,6 +390,9 @@ impl Drop for Pool {
         self.engine.wait_for_workers();
         if let Some(router) = self.router.take() {
             let _ = router.join();
+        }
+        if finishes {
+            self.engine.callbacks.wait();
         }
     }
 }
