@@ -293,6 +293,45 @@ fn memory_has_a_limit_that_clients_are_told() {
     });
 }
 
+/// Everybody waits while a call is done, so it is counted before.
+#[test]
+fn what_would_take_too_long_is_refused_and_not_begun() {
+    over_both(|| {
+        let server = limited(Limits { work: 1000, ..Limits::default() });
+        let manager = server.client();
+        let is_refused = |done: ManagerResult<()>| matches!(done, Err(ManagerError::Limit { .. }));
+        let dict = Dict::<u32, u32>::anonymous(&manager).unwrap();
+        let pairs: Vec<(u32, u32)> = (0..60).map(|key| (key, key)).collect();
+        dict.extend(&pairs).unwrap();
+        let more: Vec<(u32, u32)> = (0..63).map(|key| (100 + key, key)).collect();
+        assert!(is_refused(dict.extend(&more)));
+        assert_eq!(dict.len().unwrap(), 60);
+        let list = List::<u32>::anonymous(&manager).unwrap();
+        assert!(is_refused(list.extend(&[0; 251])));
+        list.extend(&[3; 150]).unwrap();
+        // Two calls of one transaction are one.
+        let both = manager.transaction(|plan| {
+            plan.write(list.calls().extend(&[4; 150])?)?;
+            plan.write(list.calls().extend(&[5; 150])?)?;
+            Ok(())
+        });
+        assert!(is_refused(both));
+        assert!(is_refused(list.sort(false)), "150 elements, seven times and twice");
+        assert_eq!(list.snapshot().unwrap(), [3; 150]);
+        // A dict that was cleared in a transaction that fails is as it was, in its order.
+        let failed = manager.transaction(|plan| {
+            plan.write(dict.calls().clear()?)?;
+            plan.write(dict.calls().set(&7, &0)?)?;
+            plan.write(list.calls().remove(999)?)?;
+            Ok(())
+        });
+        assert!(matches!(failed, Err(ManagerError::OutOfRange { .. })), "{failed:?}");
+        assert_eq!(dict.snapshot().unwrap(), pairs);
+        dict.clear().unwrap();
+        assert!(dict.is_empty().unwrap() && dict.get(&7).unwrap().is_none());
+    });
+}
+
 /// Says `words` as user 12345; whether the server refuses because of that.
 fn is_refused_as_another_user(path: &std::path::Path, words: &[u8]) -> bool {
     const WORDS: &[u8] = b"of another user than this server";

@@ -40,7 +40,9 @@ pub struct Limits {
     /// Bytes of each of the two rings that a client on this machine gets: a power of two from 4,096 to 67,108,864; 0: all use the socket.
     pub ring: usize,
     /// Elements that one call, or all calls of a transaction, may touch: everybody else waits meanwhile. Sorting touches
-    /// each element as often as the length has binary digits; what changes in the middle of a list moves what is behind it.
+    /// each element as often as the length has binary digits, and twice more; what changes in the middle of a list moves what is behind
+    /// it; an element that is stored counts as four, a pair of a dict as sixteen. So the default is about a second of a processor
+    /// at most, also for whoever wants to annoy others.
     pub work: u64,
     /// How long what a client holds is kept when it lives and is not connected any more, because its TCP connection was cut, or it
     /// was thrown out: its guards report the loss before others get it.

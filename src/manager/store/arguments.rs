@@ -8,6 +8,12 @@ use super::world::World;
 use crate::manager::wire::order::canonical;
 use crate::manager::wire::read::{Head, Reader};
 
+/// Storing a value takes as long as touching so many that are there.
+const STORED: usize = 4;
+
+/// Storing a pair of a dict, likewise.
+const STORED_PAIR: usize = 16;
+
 /// How long a call may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timeout {
@@ -50,8 +56,10 @@ impl<'a> Arguments<'a> {
     /// The elements of the next one, an array, to be stored.
     pub(crate) fn data(&mut self, world: &World) -> Result<Vec<Datum>, Fault> {
         let reader = self.step()?;
+        let len = reader.array()?;
+        world.work((len as usize).saturating_mul(STORED))?;
         // Announced only: room is made as they come.
-        (0..reader.array()?).map(|_| read_datum(reader, world)).collect()
+        (0..len).map(|_| read_datum(reader, world)).collect()
     }
 
     /// The pairs of the next one, a map or an array of arrays of two, to be stored.
@@ -62,6 +70,7 @@ impl<'a> Arguments<'a> {
             Head::Array(len) => (len, true),
             _ => return Err(Fault::bad_call("a map, or an array of pairs, is needed here")),
         };
+        world.work((len as usize).saturating_mul(STORED_PAIR))?;
         let mut pairs = Vec::new();
         for _ in 0..len {
             if nested && reader.array()? != 2 {

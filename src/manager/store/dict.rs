@@ -108,7 +108,7 @@ impl Dict {
         Some(&self.places.get(key)?.value)
     }
 
-    /// One of the two ways in which anything changes.
+    /// One of the three ways in which anything changes.
     fn put(&mut self, key: Key, value: Datum) -> Option<Datum> {
         self.changes += 1;
         if let Some(place) = self.places.get_mut(&key.canonical) {
@@ -129,7 +129,7 @@ impl Dict {
         None
     }
 
-    /// The other way.
+    /// Another way.
     fn take(&mut self, place: u64) -> Option<Row> {
         let row = self.rows.remove(&place)?;
         self.changes += 1;
@@ -138,6 +138,16 @@ impl Dict {
             journal.push((place, Some(row.clone())));
         }
         Some(row)
+    }
+
+    /// The third way in which anything changes, for all at once.
+    fn clear(&mut self) {
+        self.changes += 1;
+        let rows = std::mem::take(&mut self.rows);
+        self.places.clear();
+        if let Some(journal) = &mut self.journal {
+            journal.extend(rows.into_iter().map(|(place, row)| (place, Some(row))));
+        }
     }
 
     fn key(&self, arguments: &mut Arguments<'_>, world: &World) -> Result<Key, Fault> {
@@ -181,10 +191,7 @@ impl Dict {
             "clear" => {
                 arguments.end()?;
                 world.work(self.rows.len())?;
-                let places: Vec<u64> = self.rows.keys().copied().collect();
-                places.into_iter().for_each(|place| {
-                    self.take(place);
-                });
+                self.clear();
                 Out::nil()
             }
             "pop_first" | "pop_last" => self.pop(method == "pop_first", arguments)?,

@@ -228,16 +228,16 @@ impl List {
             "sort" | "reverse" => {
                 let descending = method == "sort" && arguments.flag()?;
                 arguments.end()?;
-                // So many comparisons a sort makes at most, about.
+                // So many comparisons a sort makes at most, about; and all are taken out and put back. Counted before anything is done.
                 let turns = if method == "sort" { self.items.len().max(2).ilog2() as usize } else { 0 };
-                world.work(self.items.len().saturating_mul(turns))?;
-                let mut items: Vec<Datum> = self.visit(world)?.cloned().collect();
+                world.work(self.items.len().saturating_mul(turns + 2))?;
+                let mut items: Vec<Datum> = self.items.iter().cloned().collect();
                 match (method, descending) {
                     ("reverse", _) => items.reverse(),
                     (_, false) => items.sort_by(|a, b| compare(a.bytes(), b.bytes())),
                     (_, true) => items.sort_by(|a, b| compare(b.bytes(), a.bytes())),
                 }
-                self.change(world, 0, items.len(), items)?;
+                self.splice(0, items.len(), items);
                 Out::nil()
             }
             "add" => {

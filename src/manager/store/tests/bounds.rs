@@ -108,7 +108,7 @@ fn one_call_cannot_hold_everybody_up() {
 #[test]
 fn both_ends_of_a_list_are_near() {
     let mut bench = Bench::new();
-    let list = bench.make(1, "list", None, args().and((0..4000).collect::<Vec<u32>>()));
+    let list = bench.make(1, "list", None, args().and((0..2000).collect::<Vec<u32>>()));
     // In the middle so many of these would be too much for a transaction.
     let mut calls: Vec<(u64, &str, Vec<u32>)> = Vec::new();
     for _ in 0..500 {
@@ -121,11 +121,11 @@ fn both_ends_of_a_list_are_near() {
     let ends = |bench: &mut Bench, from: u64| -> Vec<u32> {
         bench.call(1, list, "slice", args().and(from).and(from + 2))
     };
-    assert_eq!((ends(&mut bench, 0), ends(&mut bench, 3998)), (vec![7, 1], vec![3998, 8]));
-    let middle: Vec<_> = (0..100).map(|_| (list, "insert", vec![2000, 1])).collect();
+    assert_eq!((ends(&mut bench, 0), ends(&mut bench, 1998)), (vec![7, 1], vec![1998, 8]));
+    let middle: Vec<_> = (0..100).map(|_| (list, "insert", vec![1000, 1])).collect();
     let refused = bench.try_call(1, 0, "transaction", args().and(Vec::<(u64, u64)>::new()).and(&middle));
     assert_eq!(refused, Err("limit"));
-    assert_eq!(bench.call::<u64>(1, list, "len", args()), 4000);
+    assert_eq!(bench.call::<u64>(1, list, "len", args()), 2000);
 }
 
 #[test]
