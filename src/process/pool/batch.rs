@@ -58,7 +58,7 @@ impl Arrival {
         outputs: &mut Vec<R>,
         decode: impl Fn(&[u8]) -> Result<R, TaskError>,
     ) -> Result<(), (u64, TaskError)> {
-        let messages = self.what.as_ref().map_err(|error| (self.first, error.clone()))?;
+        let messages: &[u8] = self.what.as_ref().map_err(|error| (self.first, error.clone()))?;
         let mut at = self.at;
         outputs.reserve(self.count as usize);
         for index in self.first..self.first + self.count {

@@ -201,6 +201,7 @@ pub(super) fn chunk(number: u64, task: u32, room: usize) -> Vec<u8> {
 }
 
 /// A chunk as a worker reads it.
+#[derive(Clone, Copy)]
 pub(super) struct Tasks<'a> {
     pub(super) number: u64,
     pub(super) task: u32,

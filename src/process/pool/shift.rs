@@ -26,7 +26,9 @@ pub(in crate::process) struct Shift<'a> {
 
 /// Runs all tasks of a chunk that are tasks `T`.
 pub(in crate::process) fn run_all<T: Task>(shift: &mut Shift<'_>) -> Said {
-    while let Some(args) = shift.tasks.next() {
+    // A copy of its own, so that where the next one is stays in a register.
+    let mut tasks = shift.tasks;
+    while let Some(args) = tasks.next() {
         match postcard::from_bytes::<T::Args>(args) {
             Ok(args) => shift.voice.say_returned(T::call(args))?,
             Err(error) => shift.unfit(&error.to_string()).map_err(Box::new)?,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::crew::{Post, Worker};
 use super::engine::Engine;
+use super::message::PART;
 use super::state::{Effects, Phase};
 use super::worker::{Plan, pool_worker};
 use crate::participant::{Kept, Space, pinning};
@@ -124,6 +125,7 @@ fn worker(engine: &Arc<Engine>, post: Post) -> Result<Worker, TaskError> {
     };
     let recipe = &engine.recipe;
     let tasks = BytesQueue::builder().space(&recipe.space).anonymous(TASK_BYTES).map_err(failed)?;
+    touch(&tasks).map_err(failed)?;
     let stream = SpscQueue::builder().space(&recipe.space).anonymous(SAY_BYTES).map_err(failed)?;
     let says = stream.consumer().map_err(failed)?;
     let (plan, _pins) = pinning(|| Plan {
@@ -142,4 +144,15 @@ fn worker(engine: &Arc<Engine>, post: Post) -> Result<Worker, TaskError> {
         ProcessBuilder::new().name(format!("{}-{}", recipe.name, post.place)).on_end(Box::new(look));
     let process = builder.start::<pool_worker>((plan,))?;
     Ok(Worker::new(post.generation, Box::new(process), tasks, says))
+}
+
+/// Has the system find all memory of a worker's queue now: among small tasks each page costs as much as hundreds of them.
+fn touch(tasks: &BytesQueue) -> crate::Result<()> {
+    let (zeros, mut item) = (vec![0; PART], Vec::new());
+    for _ in 0..=TASK_BYTES / PART {
+        tasks.try_put(&zeros)?;
+        tasks.try_get_into(&mut item)?;
+        item.clear();
+    }
+    Ok(())
 }

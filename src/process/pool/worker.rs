@@ -31,7 +31,10 @@ pub(super) struct Plan {
 #[procshare_macros::task(name = "procshare::pool_worker", crate = "crate")]
 pub(super) fn pool_worker(plan: Plan) -> std::result::Result<(), Failure> {
     let (tasks, says) = (plan.tasks.attach()?, plan.says.attach()?);
-    let voice = Voice::new(says.producer()?, plan.bell.attach()?);
+    let mut says = says.producer()?;
+    // Now the system finds all memory of the stream: among small tasks each page costs as much as hundreds of them.
+    says.reserve_many(usize::MAX)?.zeroed();
+    let voice = Voice::new(says, plan.bell.attach()?);
     let mut worker = Worker { tasks, voice, clock: Clock::new() };
     if worker.initialise(plan.initialiser)? {
         worker.work()?;
