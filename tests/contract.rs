@@ -353,6 +353,12 @@ const POOL: &[Claim] = &[
     ),
     ("a bounded window", "process/pool_async", &["a_slow_first_task_lets_no_iterator_run_ahead"]),
     (
+        "workers are heard while the caller does something else",
+        "process/pool_async",
+        &["workers_go_on_while_who_iterates_does_something_else", "who_waits_for_one_job_hears_for_all"],
+    ),
+    ("at whatever instruction of a worker", "kill/pool", &["work", "work_alone", "work_long"]),
+    (
         "map and its kin, at once, as a job, as an iterator",
         "process/pool",
         &["map_and_its_kin_keep_the_order", "input_is_drawn_no_further_than_the_window"],

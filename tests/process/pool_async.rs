@@ -271,3 +271,20 @@ fn no_tasks_are_done_at_once_and_said_to_be() {
         assert!(pool.imap::<square>(Vec::<u64>::new()).next().is_none());
     });
 }
+
+#[test]
+fn workers_go_on_while_who_iterates_does_something_else() {
+    limited(|| {
+        let pool = Pool::builder().workers(2).chunk(1).window(64).build().unwrap();
+        for round in 0..3 {
+            let before = pool.progress().returned;
+            let mut squares = pool.imap::<square>(0..1000u64);
+            assert_eq!(squares.next().unwrap().unwrap(), 0);
+            // More than workers have ahead; looking at the progress hears nobody.
+            while pool.progress().returned < before + 64 {
+                std::thread::yield_now();
+            }
+            assert_eq!(squares.next().unwrap().unwrap(), 1, "round {round}");
+        }
+    });
+}

@@ -54,3 +54,33 @@ impl Clock {
         is_over
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_seen_to_pass_after_a_bounded_number_of_steps() {
+        let mut clock = Clock::new();
+        for _ in 0..3 {
+            clock.begin(Instant::now());
+            let steps = (1..).find(|_| clock.tick(Duration::ZERO)).unwrap();
+            assert!(steps <= 2 * LAST_STRIDE, "{steps}");
+            assert!((0..10_000).all(|_| !clock.tick(Duration::MAX)));
+            assert!(clock.stride <= LAST_STRIDE);
+        }
+    }
+
+    #[test]
+    fn slow_steps_are_looked_at_one_by_one() {
+        let mut clock = Clock::new();
+        clock.stride = LAST_STRIDE;
+        while clock.stride > 1 {
+            clock.left = 1;
+            clock.looked -= 5 * LOOK;
+            assert!(!clock.tick(Duration::MAX));
+        }
+        clock.begin(Instant::now());
+        assert_eq!(clock.left, 1);
+    }
+}

@@ -89,3 +89,64 @@ impl Router {
         *is_called = false;
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use procshare_harness::watchdog;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// Lets a router rest until it is called by `calls` once it does so in this way.
+    fn called_while(rest: u8, dozes: u32, calls: impl Fn(&Router)) {
+        watchdog(LIMIT, || {
+            let (router, is_wanted) = (Router::default(), AtomicBool::new(false));
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let duty = |_: &mut Watch| match is_wanted.load(Ordering::SeqCst) {
+                        true => Duty::Hear,
+                        false if rest == SLEEPS => Duty::Rest,
+                        false => Duty::Wait,
+                    };
+                    router.rest_unless(&mut Watch { dozes, ..Watch::default() }, duty);
+                });
+                while router.rest.load(Ordering::SeqCst) != rest {
+                    std::thread::yield_now();
+                }
+                is_wanted.store(true, Ordering::SeqCst);
+                calls(&router);
+            });
+            assert_eq!(router.rest.load(Ordering::SeqCst), AWAKE);
+        });
+    }
+
+    #[test]
+    fn a_router_that_sleeps_is_woken_by_any_call() {
+        for is_urgent in [false, true] {
+            called_while(SLEEPS, DOZES, |router| router.call(is_urgent));
+        }
+    }
+
+    #[test]
+    fn a_router_that_dozes_wakes_up_by_itself() {
+        called_while(DOZES_NOW, 0, |_| ());
+        called_while(DOZES_NOW, 0, |router| router.call(false));
+    }
+
+    #[test]
+    fn a_router_that_nobody_needs_goes_to_sleep() {
+        let (router, mut watch, mut looks) = (Router::default(), Watch::default(), 0);
+        router.rest_unless(&mut watch, |_| {
+            looks += 1;
+            if looks < DOZES { Duty::Rest } else { Duty::Hear }
+        });
+        assert_eq!((looks, watch.dozes), (DOZES, DOZES - 1));
+        // Called before it rests: it must not sleep on that.
+        *router.is_called.lock().unwrap() = true;
+        router.sleep(None);
+        assert!(!*router.is_called.lock().unwrap());
+    }
+}
