@@ -467,6 +467,16 @@ const MANAGER: &[Claim] = &[
     ("types of one's own", "manager/objects", &["registered_types_are_called_by_name"]),
     ("batches, and transactions over several objects", "manager/objects", &["batches_and_transactions"]),
     (
+        "runs: calls of their own in one frame; no more at once than their client may leave unread",
+        "manager/runs",
+        &[
+            "results_share_frames_and_a_failure_has_its_own",
+            "calls_of_a_run_that_wait_delay_none",
+            "a_run_stops_where_its_answers_are_too_much_and_goes_on_when_they_are_read",
+            "more_calls_than_a_run_has_end_their_client",
+        ],
+    ),
+    (
         "pipelines: in order, each call by itself, longer than the rings, from many threads of one connection",
         "manager/pipeline",
         &[

@@ -69,6 +69,12 @@ impl Frames {
         Ok(Some(&self.buffer[start..start + len]))
     }
 
+    /// Puts the frame of `len` bytes back that was given out last, since when nothing else was done.
+    #[cfg_attr(not(feature = "manager"), allow(dead_code, reason = "others take what they are given"))]
+    pub(crate) fn put_back(&mut self, len: usize) {
+        self.start -= PREFIX + len;
+    }
+
     /// How many bytes are missing of the next frame (first of its length, then of its content); 0 if it is there.
     ///
     /// Who reads no more than that leaves the rest to the system, where a descriptor tells of it.
@@ -207,6 +213,22 @@ mod tests {
         empty.allow_empty();
         assert_eq!(empty.next(256), Ok(Some(&[][..])));
         assert_eq!(empty.next(256), Ok(None));
+    }
+
+    #[test]
+    fn what_is_put_back_comes_again() {
+        let mut bytes = Vec::new();
+        [b"one", b"two"].iter().for_each(|content| write(&mut bytes, |out| out.extend_from_slice(*content)));
+        let mut frames = Frames::default();
+        frames.push(&bytes);
+        for content in [b"one", b"two"] {
+            for _ in 0..2 {
+                assert_eq!(frames.next(3), Ok(Some(&content[..])));
+                frames.put_back(3);
+            }
+            assert_eq!(frames.next(3), Ok(Some(&content[..])));
+        }
+        assert_eq!(frames.next(3), Ok(None));
     }
 
     #[test]

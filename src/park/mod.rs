@@ -8,7 +8,7 @@ mod keen;
 
 pub(crate) use backoff::Backoff;
 #[cfg(all(unix, feature = "manager", not(loom)))]
-pub(crate) use keen::Keen;
+pub(crate) use keen::{Courtesy, Keen};
 
 pub(crate) use crate::sys::{AnyFutex, Expected, Futex, LowHalf};
 

@@ -117,6 +117,20 @@ class Manager:
             raise Refused(reply[1])
         return reply[1]
 
+    def run(self, obj, method, *calls):
+        """Many calls of one method at once; each has a result, or its kind of failure."""
+        first = self.last + 1
+        self.last += len(calls)
+        self.send(pack([first, int(obj), method, *map(list, calls)]))
+        found = {}
+        while len(found) < len(calls):
+            reply = unpack(self.receive())
+            if reply[0] is None:
+                found.update(enumerate(reply[2:], reply[1]))
+            else:
+                found[reply[0]] = reply[1]
+        return [found[first + at] for at in range(len(calls))]
+
 
 def main():
     key = os.environ.get("PROCSHARE_KEY")
@@ -136,6 +150,10 @@ def main():
         raise SystemExit("NaN was taken")
     except Refused as fault:
         assert str(fault) == "bad-key"
+    assert m.run(shared, "get", ["from rust"], [1], ["nothing"]) == [[[1, 2.5, None]], ["one"], []]
+    assert m.run(shared, "len", []) == [3]
+    run = m.run(shared, "set", ["run", 1], [float("nan"), 1], ["run", 2])
+    assert run == [None, "bad-key", None], run
     queue, _ = m.call(0, "open", "queue", "queue")
     m.call(queue, "put", ["task", 7], None)
     inner, _ = m.call(0, "create", "list", "from python", [1, 3, 2])

@@ -13,6 +13,7 @@ mod python;
 mod raw;
 mod remote;
 mod rings;
+mod runs;
 mod semantics;
 mod start;
 mod storm;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::inbox::Told;
 use crate::manager::wire::frame::Frames;
-use crate::park::Keen;
+use crate::park::{Courtesy, Keen};
 use crate::queue::stream::{Inlet, Nonsense, Outlet, ring};
 use crate::sys::pages;
 use crate::sys::sockets::Stream;
@@ -24,6 +24,7 @@ pub(super) struct Incoming {
     pub(super) scratch: Vec<u8>,
     inlet: Option<Inlet>,
     keen: Keen,
+    courtesy: Courtesy,
 }
 
 /// What goes, used by one thread at a time.
@@ -44,7 +45,14 @@ pub(super) fn channel(
 ) -> (Incoming, Outgoing) {
     let (inlet, outlet) = rings.unzip();
     (
-        Incoming { frames, others: Vec::new(), scratch: Vec::new(), inlet, keen: Keen::new() },
+        Incoming {
+            frames,
+            others: Vec::new(),
+            scratch: Vec::new(),
+            inlet,
+            keen: Keen::new(),
+            courtesy: Courtesy::new(),
+        },
         Outgoing { patience, outlet, keen: Keen::new(), buffer: Vec::new() },
     )
 }
@@ -61,7 +69,17 @@ impl Incoming {
     /// Waits for bytes, and takes them.
     pub(super) fn receive(&mut self, stream: &Stream) -> io::Result<()> {
         let Some(inlet) = &mut self.inlet else {
-            let len = self.frames.read(|room| stream.recv(room, Deadline::Never))?;
+            let len = self.frames.read(|room| {
+                if self.courtesy.offer() {
+                    match stream.recv(room, Deadline::Now) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            self.courtesy.was_in_vain()
+                        }
+                        other => return other,
+                    }
+                }
+                stream.recv(room, Deadline::Never)
+            })?;
             return if len > 0 { Ok(()) } else { Err(closed()) };
         };
         wait(inlet, &mut self.keen, stream)?;

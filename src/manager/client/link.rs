@@ -36,7 +36,8 @@ pub(crate) struct Link {
     pub(crate) address: Address,
     /// The number of the server's run.
     pub(crate) server: u64,
-    longest: usize,
+    /// The longest frame that the server takes.
+    pub(super) longest: usize,
     /// Reads 0 in a forked child, whose connection this is not.
     process: Identity,
     pub(crate) transport: Transport,
@@ -146,7 +147,7 @@ impl Link {
     }
 
     #[cold]
-    fn too_long(&self, len: usize) -> ManagerError {
+    pub(super) fn too_long(&self, len: usize) -> ManagerError {
         let message = format!("a call of {len} bytes, where the server takes {}", self.longest);
         ManagerError::Limit { message }
     }

@@ -9,10 +9,17 @@ use super::link::{Link, Received};
 use super::reader::Sink;
 use super::reference::Reference;
 use crate::manager::error::{ManagerError, ManagerResult};
-use crate::manager::wire::message::Request;
+use crate::manager::wire::frame::PREFIX;
+use crate::manager::wire::message::{LONGEST_RUN, Request};
 
 /// Calls under way at once: more would fill the buffers of both sides.
-const WINDOW: u64 = 256;
+const WINDOW: u64 = LONGEST_RUN as u64;
+
+/// What the head of an array has at most.
+const LONGEST_HEAD: usize = 5;
+
+/// No call is added to make a frame longer: to look at it again, if the server does it in parts, shall cost little.
+const FULL: usize = 16 << 10;
 
 /// Room for frames at first.
 const ROOM: usize = 2 << 10;
@@ -69,6 +76,24 @@ struct Part {
     last: u64,
     /// Where their frames begin.
     start: usize,
+    /// The last of them.
+    run: Option<Run>,
+}
+
+/// A frame to which more calls can be added.
+struct Run {
+    object: u64,
+    method: &'static str,
+    start: usize,
+    len: usize,
+}
+
+impl Run {
+    #[inline]
+    fn takes(&self, request: &Request<'_>, longest: usize) -> bool {
+        let len = self.len + LONGEST_HEAD + request.arguments.len();
+        self.object == request.object && self.method == request.method && len <= longest.min(FULL)
+    }
 }
 
 impl<R> Pipeline<R> {
@@ -94,7 +119,22 @@ impl<R> Pipeline<R> {
             Some(part) if Arc::ptr_eq(&part.link, link) && part.ids.end < part.last => part,
             _ => begin(&mut self.parts, link, self.bytes.len()),
         };
-        link.write(&mut self.bytes, &Request { id: part.ids.end, ..call.request() })?;
+        let request = Request { id: part.ids.end, ..call.request() };
+        let before = self.bytes.len();
+        let run = match &part.run {
+            Some(run) if run.takes(&request, link.longest) => run.start,
+            _ => {
+                request.write_first(&mut self.bytes);
+                before
+            }
+        };
+        request.write_behind(&mut self.bytes, run);
+        let len = self.bytes.len() - run - PREFIX;
+        if len > link.longest {
+            self.bytes.truncate(before);
+            return Err(link.too_long(len));
+        }
+        part.run = Some(Run { object: request.object, method: call.method, start: run, len });
         part.ids.end += 1;
         self.decodes.push(call.decode);
         if let Target::Object(reference) = call.target
@@ -148,7 +188,7 @@ impl<R> Pipeline<R> {
 #[cold]
 fn begin<'a>(parts: &'a mut Vec<Part>, link: &Arc<Link>, start: usize) -> &'a mut Part {
     let Range { start: first, end: last } = link.numbers(WINDOW);
-    parts.push(Part { link: link.clone(), ids: first..first, last, start });
+    parts.push(Part { link: link.clone(), ids: first..first, last, start, run: None });
     let at = parts.len() - 1;
     &mut parts[at]
 }

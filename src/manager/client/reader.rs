@@ -5,14 +5,19 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 
 use super::channel::{Incoming, recycled};
-use super::inbox::{Inbox, Stand, sleep};
+use super::inbox::{Inbox, Stand, Told, sleep};
 use super::link::{Link, Received};
 use super::reference::Reference;
 use crate::manager::error::{ManagerError, ManagerResult};
 use crate::manager::wire::message::Reply;
+use crate::manager::wire::read::Malformed;
 
 /// The longest frame that is taken from a server: a reply is little longer than what somebody sent.
 const LONGEST: usize = 1 << 30;
+
+fn no_reply(malformed: Malformed) -> String {
+    format!("the server sent no reply: {malformed}")
+}
 
 /// Where the replies to somebody's calls go.
 pub(crate) trait Sink {
@@ -204,30 +209,49 @@ impl Link {
         let bad = |_| "the server sent a frame that is too long".to_owned();
         while let Some(content) = incoming.frames.next(LONGEST).map_err(bad)? {
             let mut objects = Vec::new();
-            let reply = Reply::read(content, |object| objects.push(object))
-                .map_err(|malformed| format!("the server sent no reply: {malformed}"))?;
-            let (id, outcome) = match reply {
+            let reply = Reply::read(content, |object| objects.push(object)).map_err(no_reply)?;
+            match reply {
                 Reply::Failed { id: 0, kind, message } => return Err(format!("{kind}: {message}")),
-                Reply::Failed { id, kind, message } => (id, Err(ManagerError::from_fault(kind, message))),
-                Reply::Done { id, result } => {
-                    // Taken note of in any case, so that the server learns when they are not wanted.
-                    let references = match &objects[..] {
-                        [] => Vec::new(),
-                        some => some.iter().map(|&object| self.references.adopt(self, object)).collect(),
-                    };
-                    if sink.awaits(id) {
-                        sink.done(id, result, references);
-                        continue;
+                Reply::Failed { id, kind, message } => {
+                    let outcome = Err(ManagerError::from_fault(kind, message));
+                    match sink.awaits(id) {
+                        true => sink.take(id, outcome),
+                        false => incoming.others.push((id, outcome)),
                     }
-                    (id, Ok(Received { bytes: result.into(), references }))
                 }
-            };
-            match sink.awaits(id) {
-                true => sink.take(id, outcome),
-                false => incoming.others.push((id, outcome)),
+                Reply::Done { id, result } => {
+                    self.put((id, result), &mut objects, sink, &mut incoming.others);
+                }
+                Reply::Run { first, mut results } => {
+                    let mut id = first;
+                    while let Some(result) = results.next(|object| objects.push(object)).map_err(no_reply)? {
+                        self.put((id, result), &mut objects, sink, &mut incoming.others);
+                        id += 1;
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    /// Puts a result where it belongs, with the objects that it refers to.
+    #[inline]
+    fn put(
+        self: &Arc<Self>,
+        (id, result): (u64, &[u8]),
+        objects: &mut Vec<u64>,
+        sink: &mut impl Sink,
+        others: &mut Vec<Told>,
+    ) {
+        let mut references = Vec::new();
+        if !objects.is_empty() {
+            // Taken note of in any case, so that the server learns when they are not wanted.
+            references.extend(objects.drain(..).map(|object| self.references.adopt(self, object)));
+        }
+        match sink.awaits(id) {
+            true => sink.done(id, result, references),
+            false => others.push((id, Ok(Received { bytes: result.into(), references }))),
+        }
     }
 
     /// Gives others what came for them.

@@ -3,13 +3,15 @@
 use std::io;
 use std::sync::atomic::Ordering;
 
-use super::connection::{Arrived, Outbox};
+use super::connection::Arrived;
 use super::door::has_room;
 use super::event_loop::EventLoop;
+use super::outbox::Outbox;
 use crate::manager::store::{ClientId, Departure, Fault};
 use crate::manager::wire::PROTOCOL;
 use crate::manager::wire::frame::{BadLength, Frames};
-use crate::manager::wire::message::Request;
+use crate::manager::wire::message::{Request, Run};
+use crate::manager::wire::read::Malformed;
 use crate::net::handshake::Terms;
 
 /// How many frames of one client are looked at before the others get their turn.
@@ -17,6 +19,10 @@ const TURN: usize = 256;
 
 fn bad_frame(bad: BadLength, most: usize) -> Fault {
     Fault::new(Fault::PROTOCOL, bad.told(most))
+}
+
+fn no_request(malformed: Malformed) -> Fault {
+    Fault::new(Fault::PROTOCOL, format!("no request: {malformed}"))
 }
 
 /// What became of a client's frames.
@@ -125,7 +131,7 @@ impl EventLoop {
         Ok(Looked { taken: 1, all: false })
     }
 
-    /// Does calls, as many as there are up to the most.
+    /// Does calls, as many as there are up to the most. A request of several may be done in parts.
     fn calls(
         &mut self,
         client: ClientId,
@@ -134,41 +140,82 @@ impl EventLoop {
         (most, longest): (usize, usize),
         now: u64,
     ) -> Result<Looked, Fault> {
-        let mut taken = 0;
-        while taken < most {
+        let mut left = most;
+        while left > 0 && out.unread() <= self.limits.unread {
             let Some(content) = frames.next(longest).map_err(|bad| bad_frame(bad, longest))? else {
-                return Ok(Looked { taken, all: true });
+                return Ok(Looked { taken: most - left, all: true });
             };
-            taken += 1;
-            let bad = |malformed| Fault::new(Fault::PROTOCOL, format!("no request: {malformed}"));
-            let request = Request::read(content).map_err(bad)?;
-            if request.object == 0 && matches!(request.method, "bye" | "ring" | "shutdown") {
-                self.give_back(client, out);
-                let done = self.of_connections(client, &request, now);
-                self.lend(client, out);
-                done?;
-                continue;
+            let len = content.len();
+            let mut run = Run::read(content).map_err(no_request)?;
+            let all = run.left();
+            out.begin(all > 1);
+            for _ in 0..std::mem::take(&mut out.done) {
+                run.next().map_err(no_request)?;
             }
-            if request.id != 0
-                && let Some(glance) = self.store.glance(now, &request)
-                && out.show(request.id, glance)
-            {
-                // Answered.
-            } else if let Some(outcome) = self.store.call_for(now, client, &request) {
-                out.answer(request.id, &outcome);
-                self.store.reuse(outcome);
+            while run.left() > 0 && left > 0 && out.unread() <= self.limits.unread {
+                if let Some(request) = self.glances(&mut run, out, &mut left)? {
+                    self.call(client, &request, out, now)?;
+                }
             }
-            if self.store.has_answers() {
-                // Spread at once, so that how much a client leaves unread is known before its next call.
-                self.give_back(client, out);
-                self.deliver();
-                self.lend(client, out);
-            }
-            if out.unread() > self.limits.unread {
-                break;
+            out.end();
+            if run.left() > 0 {
+                out.done = all - run.left();
+                frames.put_back(len);
             }
         }
-        Ok(Looked { taken, all: false })
+        Ok(Looked { taken: most - left, all: false })
+    }
+
+    /// Answers calls that only look at their object; the first that does more.
+    #[inline]
+    fn glances<'a>(
+        &self,
+        run: &mut Run<'a>,
+        out: &mut Outbox,
+        left: &mut usize,
+    ) -> Result<Option<Request<'a>>, Fault> {
+        let look = self.store.look(run.object);
+        while *left > 0 && out.unread() <= self.limits.unread {
+            let Some(request) = run.next().map_err(no_request)? else { return Ok(None) };
+            *left -= 1;
+            let shown = request.id != 0
+                && look
+                    .and_then(|look| look.answer(&request))
+                    .is_some_and(|glance| out.show(request.id, glance));
+            if !shown {
+                return Ok(Some(request));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Does a call.
+    fn call(
+        &mut self,
+        client: ClientId,
+        request: &Request<'_>,
+        out: &mut Outbox,
+        now: u64,
+    ) -> Result<(), Fault> {
+        if request.object == 0 && matches!(request.method, "bye" | "ring" | "shutdown") {
+            out.end();
+            self.give_back(client, out);
+            let done = self.of_connections(client, request, now);
+            self.lend(client, out);
+            return done;
+        }
+        if let Some(outcome) = self.store.call_for(now, client, request) {
+            out.answer(request.id, &outcome);
+            self.store.reuse(outcome);
+        }
+        if self.store.has_answers() {
+            // Spread at once, so that how much a client leaves unread is known before its next call.
+            out.end();
+            self.give_back(client, out);
+            self.deliver();
+            self.lend(client, out);
+        }
+        Ok(())
     }
 
     /// Takes what is to be sent to a client out of its connection, for a while.

@@ -4,11 +4,11 @@ use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 
 use super::Limits;
+use super::outbox::Outbox;
 use super::rings::Rings;
-use crate::manager::store::{Fault, Glance, Outcome};
-use crate::manager::wire::frame::{self, Frames};
-use crate::manager::wire::message::{Reply, write_done, write_found};
-use crate::manager::wire::pack;
+use crate::manager::store::Fault;
+use crate::manager::wire::frame::Frames;
+use crate::manager::wire::message::Reply;
 use crate::net::greeting::LONGEST_GREETING;
 use crate::net::handshake::{Door, Doubt, Terms};
 use crate::sys::sockets::Stream;
@@ -37,6 +37,9 @@ pub(super) enum Arrived {
 const REST: u64 = 1_000_000_000;
 const SMALL: usize = 8 << 10;
 
+/// Bells that are heard at once.
+const BELLS: usize = 64;
+
 /// Bytes that are thrown away at once.
 const CHUNK: usize = 4 << 10;
 
@@ -54,6 +57,8 @@ pub(super) struct Connection {
     pub(super) ended: bool,
     /// Whether the system may have more bytes for us.
     pub(super) readable: bool,
+    /// Whether the system has said that the other end will send no more.
+    pub(super) is_ending: bool,
     /// When it came, or began to leave.
     pub(super) since: u64,
     /// When the last byte came.
@@ -71,95 +76,6 @@ pub(super) struct Connection {
     pub(super) out: Outbox,
 }
 
-/// A longer result is looked at as any other.
-const PLAIN: usize = 1 << 10;
-
-/// What is to be sent to a client.
-#[derive(Default)]
-pub(super) struct Outbox {
-    bytes: Vec<u8>,
-    /// How many of them have been.
-    sent: usize,
-    /// The longest result it takes.
-    pub(super) takes: usize,
-}
-
-impl Outbox {
-    /// How many bytes wait to be sent.
-    #[inline]
-    pub(super) fn unread(&self) -> usize {
-        self.bytes.len() - self.sent
-    }
-
-    pub(super) fn reply(&mut self, reply: &Reply<'_>) {
-        frame::write(&mut self.bytes, |out| reply.write(out));
-    }
-
-    /// Answers a call.
-    #[inline]
-    pub(super) fn answer(&mut self, id: u64, outcome: &Outcome) {
-        match outcome {
-            Ok(result) if result.len() <= self.takes => write_done(&mut self.bytes, id, result),
-            Ok(result) => {
-                let message = format!("the result has {} bytes, more than the client takes", result.len());
-                self.reply(&Reply::Failed { id, kind: Fault::LIMIT, message: &message });
-            }
-            Err(Fault { kind, message }) => self.reply(&Reply::Failed { id, kind, message }),
-        }
-    }
-
-    /// Answers a call by what was found at a glance; `false` if that is no plain result.
-    #[inline]
-    pub(super) fn show(&mut self, id: u64, glance: Glance<'_>) -> bool {
-        match glance {
-            Glance::Maybe(None) => write_done(&mut self.bytes, id, &[0x90]),
-            Glance::Maybe(Some(datum)) => {
-                if !datum.references().is_empty() || datum.bytes().len() >= self.takes.min(PLAIN) {
-                    return false;
-                }
-                write_found(&mut self.bytes, id, datum.bytes());
-            }
-            Glance::Bool(value) => write_done(&mut self.bytes, id, &[if value { 0xc3 } else { 0xc2 }]),
-            Glance::Number(number) => {
-                let (digits, width) = pack::uint_in(number);
-                write_done(&mut self.bytes, id, &digits[..width]);
-            }
-        }
-        true
-    }
-
-    /// Keeps no more memory than that, if nothing is here.
-    fn shrink(&mut self, most: usize) {
-        if self.bytes.is_empty() && self.bytes.capacity() > most {
-            self.bytes = Vec::new();
-        }
-    }
-
-    /// Lets `send` send what there is; whether nothing is left.
-    fn send(&mut self, mut send: impl FnMut(&[u8]) -> std::io::Result<usize>) -> std::io::Result<bool> {
-        while self.sent < self.bytes.len() {
-            match send(&self.bytes[self.sent..]) {
-                Ok(len) => self.sent += len,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    // What has been sent is forgotten once it is half of the buffer.
-                    if self.sent * 2 > self.bytes.len() {
-                        self.bytes.drain(..self.sent);
-                        self.sent = 0;
-                    }
-                    return Ok(false);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        self.sent = 0;
-        self.bytes.clear();
-        if self.bytes.capacity() > 1 << 20 {
-            self.bytes = Vec::new();
-        }
-        Ok(true)
-    }
-}
-
 impl Connection {
     pub(super) fn new(stream: Stream, who: String, now: u64) -> Self {
         Connection {
@@ -170,6 +86,7 @@ impl Connection {
             process: None,
             ended: false,
             readable: true,
+            is_ending: false,
             since: now,
             heard: now,
             frame_began: None,
@@ -216,8 +133,14 @@ impl Connection {
         }
         let read = match (&self.rings, &self.phase) {
             // Bells: they have been heard.
-            (Some(_), _) | (_, Phase::Leaving) => self.stream.recv(&mut [0; CHUNK], Deadline::Now),
-            _ => self.frames.read(|room| self.stream.recv(room, Deadline::Now)),
+            (Some(_), _) => self.stream.recv(&mut [0; BELLS], Deadline::Now),
+            (_, Phase::Leaving) => self.stream.recv(&mut [0; CHUNK], Deadline::Now),
+            _ => self.frames.read(|room| {
+                let len = self.stream.recv(room, Deadline::Now)?;
+                // That was all. What comes from now on makes another event, but not the end that this event told of.
+                self.readable = self.is_ending || len == room.len() || len == 0;
+                Ok(len)
+            }),
         };
         match read {
             // What it wrote before it closed the connection.
@@ -289,7 +212,7 @@ impl Connection {
             self.phase = Phase::Inside;
             self.out.takes = usize::try_from(other.longest).unwrap_or(usize::MAX).saturating_sub(BESIDE);
         }
-        frame::write(&mut self.out.bytes, |out| out.extend_from_slice(&step.say));
+        self.out.say(&step.say);
         Ok(())
     }
 }

@@ -124,6 +124,7 @@ impl EventLoop {
                         let client = client as ClientId;
                         if let Some(connection) = self.connections.get_mut(&client) {
                             connection.readable |= event.is_readable() || event.is_error();
+                            connection.is_ending |= event.is_read_closed() || event.is_error();
                             self.mark_ready(client);
                             self.mark_dirty(client);
                         }

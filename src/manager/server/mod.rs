@@ -6,6 +6,7 @@ mod door;
 mod event_loop;
 mod handle;
 mod limits;
+mod outbox;
 mod rings;
 
 use std::io;

@@ -14,7 +14,7 @@ use crate::manager::store::{ClientId, Fault};
 use crate::manager::wire::frame;
 use crate::manager::wire::message::Reply;
 use crate::manager::wire::pack;
-use crate::park::Keen;
+use crate::park::{Courtesy, Keen};
 use crate::queue::stream::{self, Inlet, Nonsense, Outlet};
 use crate::sys::pages;
 use crate::sys::sockets::Stream;
@@ -36,10 +36,18 @@ const QUIET: u64 = 2_000_000;
 /// How often the system is asked for events while rings are in use.
 const ASK: u64 = 50_000;
 
+/// So many sockets are looked at without asking the system which of them.
+const FEW_SOCKETS: usize = 2;
+
 /// What is watched.
 pub(super) struct Watch {
     clients: Vec<ClientId>,
     keen: Keen,
+    /// Clients without rings of which something came in the last turn, unless they are many.
+    sockets: Vec<ClientId>,
+    courtesy: Courtesy,
+    /// Whether these were looked at without anything having come of it.
+    in_vain: bool,
     /// When the system was asked for events.
     asked: u64,
 }
@@ -87,7 +95,14 @@ impl Rings {
 
 impl Watch {
     pub(super) fn new() -> Self {
-        Watch { clients: Vec::new(), keen: Keen::new(), asked: 0 }
+        Watch {
+            clients: Vec::new(),
+            keen: Keen::new(),
+            sockets: Vec::new(),
+            courtesy: Courtesy::new(),
+            in_vain: false,
+            asked: 0,
+        }
     }
 
     /// The system is being asked for events.
@@ -99,8 +114,14 @@ impl Watch {
 impl EventLoop {
     /// Looks at the watched rings, for a while if nothing has come; whether the system needs not be asked for events yet.
     pub(super) fn watch(&mut self, now: u64) -> bool {
+        let mut sockets = std::mem::take(&mut self.watch.sockets);
+        let look = self.watch.clients.is_empty()
+            && now.saturating_sub(self.watch.asked) < ASK
+            && self.look_at_sockets(&sockets);
+        sockets.clear();
+        self.watch.sockets = sockets;
         if self.watch.clients.is_empty() {
-            return false;
+            return look;
         }
         loop {
             let (connections, ready) = (&mut self.connections, &mut self.ready);
@@ -121,6 +142,36 @@ impl EventLoop {
                 self.unwatch(u64::MAX);
                 return false;
             }
+        }
+    }
+
+    /// Lets those run who have just called through sockets, if their next calls have come by then as a rule; whether to look.
+    fn look_at_sockets(&mut self, sockets: &[ClientId]) -> bool {
+        if std::mem::take(&mut self.watch.in_vain) {
+            self.watch.courtesy.was_in_vain();
+        }
+        if sockets.is_empty() || sockets.len() > FEW_SOCKETS || !self.ready.is_empty() {
+            return false;
+        }
+        if !self.watch.courtesy.offer() {
+            return false;
+        }
+        self.watch.in_vain = true;
+        for &client in sockets {
+            if let Some(connection) = self.connections.get_mut(&client) {
+                connection.readable = true;
+                self.mark_ready(client);
+            }
+        }
+        true
+    }
+
+    /// Something has come through a client's socket.
+    fn note_socket(&mut self, client: ClientId) {
+        self.watch.in_vain = false;
+        let sockets = &mut self.watch.sockets;
+        if sockets.len() <= FEW_SOCKETS && sockets.last() != Some(&client) {
+            sockets.push(client);
         }
     }
 
@@ -149,7 +200,7 @@ impl EventLoop {
     /// Something has come from a client: its ring is watched.
     pub(super) fn watch_client(&mut self, client: ClientId, now: u64) {
         let Some(connection) = self.connections.get_mut(&client) else { return };
-        let Some(rings) = &mut connection.rings else { return };
+        let Some(rings) = &mut connection.rings else { return self.note_socket(client) };
         rings.used = now;
         if !std::mem::replace(&mut rings.watched, true) {
             rings.inlet.wake_up();

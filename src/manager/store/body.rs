@@ -15,6 +15,7 @@ use super::queue::Queue;
 use super::rwlock::RwLock;
 use super::semaphore::Semaphore;
 use super::world::{Caller, ClientId, Departure, WaiterId, World};
+use crate::manager::wire::message::Request;
 
 pub(crate) enum Body {
     Dict(Dict),
@@ -157,6 +158,18 @@ pub(crate) enum Glance<'a> {
     Maybe(Option<&'a Datum>),
     Bool(bool),
     Number(u64),
+}
+
+/// An object that is looked at.
+#[derive(Clone, Copy)]
+pub(crate) struct Look<'a>(pub(super) &'a dyn Behaviour);
+
+impl<'a> Look<'a> {
+    /// The answer to a call, if it only looks and can be answered without any more ado.
+    #[inline]
+    pub(crate) fn answer(self, request: &Request<'_>) -> Option<Glance<'a>> {
+        self.0.glance(request.method, &mut Arguments::new(request.arguments, request.count))
+    }
 }
 
 /// What objects do.

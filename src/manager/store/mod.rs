@@ -28,7 +28,7 @@ mod tests;
 mod world;
 
 use arguments::Arguments;
-pub(crate) use body::Glance;
+pub(crate) use body::{Glance, Look};
 use datum::{Charge, Token};
 pub(crate) use fault::Fault;
 pub(crate) use own::Types;
@@ -79,12 +79,10 @@ impl Store {
         }
     }
 
-    /// The answer to a call that only looks at an object, if it is one that can be given without any more ado.
+    /// An object, to be looked at.
     #[inline]
-    pub(crate) fn glance(&mut self, now: u64, request: &Request<'_>) -> Option<Glance<'_>> {
-        self.advance(now);
-        let body = self.world.objects.get(&request.object)?.body.as_ref()?;
-        body.inner().glance(request.method, &mut Arguments::new(request.arguments, request.count))
+    pub(crate) fn look(&self, object: u64) -> Option<Look<'_>> {
+        Some(Look(self.world.objects.get(&object)?.body.as_ref()?.inner()))
     }
 
     /// The same, but for the answer to this call: that is returned, if it is wanted and there at once.

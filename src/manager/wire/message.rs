@@ -17,18 +17,63 @@ pub(crate) struct Request<'a> {
     pub(crate) count: u32,
 }
 
-impl<'a> Request<'a> {
+/// The most calls of one request.
+pub(crate) const LONGEST_RUN: usize = 256;
+
+/// A request: one call, or several of one method of one object, whose numbers follow each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run<'a> {
+    id: u64,
+    pub(crate) object: u64,
+    pub(crate) method: &'a str,
+    reader: Reader<'a>,
+    /// Calls that have not been read.
+    left: u32,
+}
+
+impl<'a> Run<'a> {
     #[inline]
     pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
-        if reader.array()? != 4 {
-            return Err(Malformed::Unexpected);
+        let left = match reader.array()?.checked_sub(3) {
+            Some(left) if (1..=LONGEST_RUN as u32).contains(&left) => left,
+            _ => return Err(Malformed::Unexpected),
+        };
+        let (id, object) = (reader.uint()?, reader.uint()?);
+        let method = read_method(&mut reader)?;
+        id.checked_add(left.into()).ok_or(Malformed::Unexpected)?;
+        Ok(Run { id, object, method, reader, left })
+    }
+
+    /// How many calls have not been read.
+    pub(crate) fn left(&self) -> usize {
+        self.left as usize
+    }
+
+    /// The next call. With the last one the request ends.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<Request<'a>>, Malformed> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        let (count, arguments) = self.reader.values()?;
+        let request = Request { id: self.id, object: self.object, method: self.method, arguments, count };
+        // Calls that want no answer have no numbers.
+        (self.left, self.id) = (left, self.id + u64::from(self.id != 0));
+        if left == 0 {
+            self.reader.end()?;
         }
-        let id = reader.uint()?;
-        let mut request = Request::read_call(&mut reader)?;
-        request.id = id;
-        reader.end()?;
-        Ok(request)
+        Ok(Some(request))
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Reads a request of one call.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut run = Run::read(bytes)?;
+        match (run.left(), run.next()?) {
+            (1, Some(request)) => Ok(request),
+            _ => Err(Malformed::Unexpected),
+        }
     }
 
     /// Reads object, method and arguments, as they stand in a request and in a transaction.
@@ -68,6 +113,29 @@ impl<'a> Request<'a> {
         out[start..start + PREFIX].copy_from_slice(&len.to_be_bytes());
     }
 
+    /// Writes the frame of a request to which calls of the same method can be [added](Self::write_behind); it has this one.
+    pub(crate) fn write_first(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[0; PREFIX]);
+        out.extend_from_slice(&[0xdc, 0, 3]);
+        pack::uint(out, self.id);
+        pack::uint(out, self.object);
+        pack::text(out, self.method);
+    }
+
+    /// Adds a call to the frame that begins at `start` and ends here.
+    #[inline]
+    pub(crate) fn write_behind(&self, out: &mut Vec<u8>, start: usize) {
+        pack::array(out, self.count as usize);
+        out.extend_from_slice(self.arguments);
+        let frame = &mut out[start..];
+        let len = (frame.len() - PREFIX) as u32;
+        if let Some(head) = frame.first_chunk_mut::<{ PREFIX + 3 }>() {
+            head[..PREFIX].copy_from_slice(&len.to_be_bytes());
+            let elements = u16::from_be_bytes([head[PREFIX + 1], head[PREFIX + 2]]) + 1;
+            head[PREFIX + 1..].copy_from_slice(&elements.to_be_bytes());
+        }
+    }
+
     pub(crate) fn write_call(&self, out: &mut Vec<u8>) {
         pack::uint(out, self.object);
         pack::text(out, self.method);
@@ -90,8 +158,42 @@ fn read_method<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reply<'a> {
-    Done { id: u64, result: &'a [u8] },
-    Failed { id: u64, kind: &'a str, message: &'a str },
+    Done {
+        id: u64,
+        result: &'a [u8],
+    },
+    /// Results of calls whose numbers follow each other.
+    Run {
+        first: u64,
+        results: Results<'a>,
+    },
+    Failed {
+        id: u64,
+        kind: &'a str,
+        message: &'a str,
+    },
+}
+
+/// Results, one behind the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Results<'a> {
+    bytes: &'a [u8],
+    left: u32,
+}
+
+impl<'a> Results<'a> {
+    /// The next one; objects it refers to are told to `referred`. With the last one the reply ends.
+    #[inline]
+    pub(crate) fn next(&mut self, referred: impl FnMut(u64)) -> Result<Option<&'a [u8]>, Malformed> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        let mut reader = Reader::new(self.bytes);
+        let result = reader.value_with(referred)?;
+        (self.bytes, self.left) = (reader.rest(), left);
+        if left == 0 {
+            reader.end()?;
+        }
+        Ok(Some(result))
+    }
 }
 
 impl<'a> Reply<'a> {
@@ -99,7 +201,15 @@ impl<'a> Reply<'a> {
     #[inline]
     pub(crate) fn read(bytes: &'a [u8], referred: impl FnMut(u64)) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
-        let reply = match reader.array()? {
+        let elements = reader.array()?;
+        if reader.rest().first() == Some(&0xc0) {
+            reader.take(1)?;
+            let first = reader.uint()?;
+            let left = elements.checked_sub(2).filter(|&left| left > 0).ok_or(Malformed::Unexpected)?;
+            first.checked_add(left.into()).ok_or(Malformed::Unexpected)?;
+            return Ok(Reply::Run { first, results: Results { bytes: reader.rest(), left } });
+        }
+        let reply = match elements {
             2 => Reply::Done { id: reader.uint()?, result: reader.value_with(referred)? },
             3 => Reply::Failed { id: reader.uint()?, kind: reader.str()?, message: reader.str()? },
             _ => return Err(Malformed::Unexpected),
@@ -114,6 +224,12 @@ impl<'a> Reply<'a> {
                 pack::array(out, 2);
                 pack::uint(out, *id);
                 out.extend_from_slice(result);
+            }
+            Reply::Run { first, results } => {
+                pack::array(out, 2 + results.left as usize);
+                pack::nil(out);
+                pack::uint(out, *first);
+                out.extend_from_slice(results.bytes);
             }
             Reply::Failed { id, kind, message } => {
                 pack::array(out, 3);
@@ -203,5 +319,62 @@ mod tests {
                 assert_eq!(one, other);
             }
         }
+    }
+
+    fn read(content: &[u8]) -> Result<Vec<Request<'_>>, Malformed> {
+        let (mut run, mut found) = (Run::read(content)?, Vec::new());
+        while let Some(call) = run.next()? {
+            found.push(call);
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn a_run_is_its_calls() {
+        let call = |id, argument: &'static [u8]| Request {
+            id,
+            object: 5,
+            method: "get",
+            arguments: argument,
+            count: 1,
+        };
+        let calls = [call(126, &[1]), call(127, &[0xa1, b'k']), call(128, &[0x91, 0xc0])];
+        let mut frame = vec![9];
+        calls[0].write_first(&mut frame);
+        calls.iter().for_each(|call| call.write_behind(&mut frame, 1));
+        assert_eq!(frame[1..5], (frame.len() as u32 - 5).to_be_bytes());
+        let content = &frame[5..];
+        assert_eq!(read(content), Ok(calls.to_vec()));
+        for cut in 0..content.len() {
+            assert!(read(&content[..cut]).is_err());
+        }
+        assert_eq!(read(&[content, &[0xc0]].concat()), Err(Malformed::Trailing));
+        // Without answers, too many, none, and beyond the last number.
+        let run = |id: &[u8], calls: u16| {
+            [&[0xdc], &(3 + calls).to_be_bytes()[..], id, &[1, 0xa1, b'm'], &vec![0x90; calls.into()]]
+                .concat()
+        };
+        assert!(read(&run(&[0], 256)).is_ok_and(|calls| calls.iter().all(|call| call.id == 0)));
+        for (id, calls) in [(&[1][..], 257), (&[1], 0), (&[0xcf, 255, 255, 255, 255, 255, 255, 255, 255], 2)]
+        {
+            assert_eq!(read(&run(id, calls)), Err(Malformed::Unexpected));
+        }
+    }
+
+    #[test]
+    fn a_run_of_results_is_read_as_written() {
+        let mut bytes = Vec::new();
+        let results = Results { bytes: &[0x91, 1, 0xc0, 0x90], left: 3 };
+        let reply = Reply::Run { first: 300, results };
+        reply.write(&mut bytes);
+        assert_eq!(Reply::read(&bytes, |_| ()), Ok(reply));
+        let mut results = results;
+        for expected in [&[0x91, 1][..], &[0xc0], &[0x90]] {
+            assert_eq!(results.next(|_| ()), Ok(Some(expected)));
+        }
+        assert_eq!(results.next(|_| ()), Ok(None));
+        let mut more = Results { bytes: &[1, 2], left: 1 };
+        assert_eq!(more.next(|_| ()), Err(Malformed::Trailing));
+        assert_eq!(Reply::read(&[0x92, 0xc0, 1], |_| ()), Err(Malformed::Unexpected), "no results");
     }
 }
