@@ -136,7 +136,11 @@ fn rings_are_given_out_as_the_server_and_the_client_say() {
 #[test]
 fn serve_ends_in_good_order_when_it_is_interrupted() {
     let path = std::env::temp_dir().join(format!("procshare-cli-int-{}", std::process::id()));
-    let (mut child, _) = serving(&[path.to_str().unwrap(), "--log", "info"]);
+    let mut command = command();
+    command.arg("serve").arg(&path).args(["--log", "info"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut String::new()).unwrap();
     let manager = Manager::connect(&Address::Unix(path.clone())).unwrap();
     let event = procshare::manager::Event::anonymous(&manager).unwrap();
     std::thread::scope(|scope| {
@@ -149,5 +153,16 @@ fn serve_ends_in_good_order_when_it_is_interrupted() {
         let told = waiter.join().unwrap().unwrap_err().to_string();
         assert!(told.contains("shut down"), "{told}");
     });
+    let log = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
     assert!(child.wait().unwrap().success() && !path.exists());
+    let me = format!("who=\"process {} of user", std::process::id());
+    for part in [
+        "INFO procshare::manager",
+        "a manager serves",
+        "a client is let in",
+        &me,
+        "the server ends clients=1",
+    ] {
+        assert!(log.contains(part), "no '{part}': {log}");
+    }
 }
