@@ -648,7 +648,7 @@ const MANAGER_SEMANTICS: &[Claim] = &[
     (
         "a server that hangs is given up, if that is wanted, by all who wait for it and by nobody who waits by right",
         "manager/start",
-        &["a_server_that_hangs_is_given_up_by_who_wants_that"],
+        &["a_server_that_hangs_is_given_up_by_who_wants_that", "patience_leaves_no_thread_behind"],
     ),
     (
         "a started server passes the terminal's signals over, ends in good order by SIGTERM, and may be of one's own making",

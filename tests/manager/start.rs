@@ -178,6 +178,27 @@ fn a_server_that_hangs_is_given_up_by_who_wants_that() {
     });
 }
 
+/// The threads that ask servers whether they are there end with their connections, however patient.
+#[test]
+fn patience_leaves_no_thread_behind() {
+    let asking = || {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let names = tasks.flatten().flat_map(|task| std::fs::read_to_string(task.path().join("comm")));
+        names.filter(|name| name.starts_with("procshare-pulse")).count()
+    };
+    watched(|| {
+        let server = crate::support::local();
+        for _ in 0..20 {
+            let connector = Manager::builder().server_timeout(Duration::from_secs(3600));
+            let manager = connector.connect(&server.address).unwrap();
+            manager.ping().unwrap();
+            eventually("it asks", || asking() > 0);
+        }
+        // Those of other tests end as well.
+        eventually("none is left", || asking() == 0);
+    });
+}
+
 struct Tally(u64);
 
 impl Managed for Tally {

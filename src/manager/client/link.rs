@@ -7,7 +7,8 @@
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use super::channel::{Outgoing, channel};
@@ -49,6 +50,8 @@ pub(crate) struct Link {
     pub(super) lost: AtomicBool,
     next: AtomicU64,
     pub(super) references: References,
+    /// Who asks whether the server still answers, if anybody does.
+    pulse: OnceLock<Thread>,
 }
 
 impl Link {
@@ -82,9 +85,12 @@ impl Link {
             lost: AtomicBool::new(false),
             next: AtomicU64::new(1),
             references: References::default(),
+            pulse: OnceLock::new(),
         });
         if let Some(patience) = patience {
-            pulse::watch(&link, patience).map_err(prepare)?;
+            let thread = pulse::watch(&link, patience).map_err(prepare)?;
+            // Nobody else has the connection yet.
+            let _ = link.pulse.set(thread);
         }
         Ok(link)
     }
@@ -311,5 +317,8 @@ impl Drop for Link {
         // A forked child's copy says nothing: the connection is the parent's.
         let request = Request { id: 0, object: 0, method: "bye", arguments: &[], count: 0 };
         self.tell(&request);
+        if let Some(pulse) = self.pulse.get() {
+            pulse.unpark();
+        }
     }
 }

@@ -5,8 +5,8 @@
 //! those that may wait for ever, and costs these nothing.
 
 use std::sync::{Arc, Weak};
-use std::thread;
-use std::time::Duration;
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use super::inbox::Stand;
 use super::link::Link;
@@ -25,16 +25,19 @@ struct Question {
 }
 
 /// Gives the connection up when somebody waits and the server answers nothing for `patience`.
-pub(super) fn watch(link: &Arc<Link>, patience: Duration) -> std::io::Result<()> {
+///
+/// The thread that does is unparked when the connection ends, to end as well.
+pub(super) fn watch(link: &Arc<Link>, patience: Duration) -> std::io::Result<Thread> {
     let link = Arc::downgrade(link);
     let watching = move || while_it_lives(&link, patience);
-    thread::Builder::new().name("procshare-pulse".into()).spawn(watching).map(drop)
+    let handle = thread::Builder::new().name("procshare-pulse".into()).spawn(watching)?;
+    Ok(handle.thread().clone())
 }
 
 fn while_it_lives(link: &Weak<Link>, patience: Duration) {
     let mut question = None;
     loop {
-        thread::sleep((patience / LOOKS).max(Duration::from_millis(1)));
+        rest(link, (patience / LOOKS).max(Duration::from_millis(1)));
         let Some(link) = link.upgrade() else { return };
         if link.is_lost() {
             return;
@@ -44,6 +47,16 @@ fn while_it_lives(link: &Weak<Link>, patience: Duration) {
             link.give_up(format!("the server has not answered anything for {patience:?}"));
             return;
         }
+    }
+}
+
+/// Sleeps for so long, or until the connection ends.
+fn rest(link: &Weak<Link>, pause: Duration) {
+    let began = Instant::now();
+    while let Some(left) = pause.checked_sub(began.elapsed())
+        && link.strong_count() > 0
+    {
+        thread::park_timeout(left);
     }
 }
 
