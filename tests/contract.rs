@@ -538,6 +538,7 @@ const MANAGER: &[Claim] = &[
             "a_queue_out_of_order_is_seen",
             "what_the_dead_had_taken_comes_back_once_and_to_its_place",
             "a_lock_with_two_holders_or_with_none_for_ever_is_seen",
+            "a_writer_beside_readers_is_seen",
             "half_a_transaction_is_seen",
             "what_was_sent_in_an_order_is_done_in_it",
             "overlapping_histories_that_can_be_are_fine_and_one_wrong_answer_is_not",

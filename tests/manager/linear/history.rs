@@ -40,6 +40,9 @@ pub(crate) enum Call {
     Reverse,
     /// Of locks and semaphores.
     Acquire,
+    /// Of a lock that others may read, too.
+    Read,
+    Downgrade(u64),
     Release(u64),
     Forget(u64),
     /// Ends what was forgotten.

@@ -5,6 +5,7 @@ use procshare_harness::Rng;
 use super::check::{Model, check};
 use super::history::{Call, Mishap, Op, Outcome, Outcome::*};
 use super::models::{Bank, Dict, List, Permits, Queue};
+use super::shared::Shared;
 
 fn is_fine<M: Model>(initial: M, ops: &[Op]) -> bool {
     check(initial, ops).is_ok()
@@ -138,6 +139,33 @@ fn a_lock_with_two_holders_or_with_none_for_ever_is_seen() {
     let stuck =
         in_a_row(&[(Call::Acquire, held(1, None)), (Call::Release(1), Nothing), (Call::Acquire, Blocked)]);
     assert!(!is_fine(Permits::lock(), &stuck));
+}
+
+#[test]
+fn a_writer_beside_readers_is_seen() {
+    let both = |first: Call, second: Call| in_a_row(&[(first, held(1, None)), (second, held(2, None))]);
+    assert!(is_fine(Shared::default(), &both(Call::Read, Call::Read)));
+    assert!(!is_fine(Shared::default(), &both(Call::Read, Call::Acquire)));
+    assert!(!is_fine(Shared::default(), &both(Call::Acquire, Call::Read)));
+    assert!(!is_fine(Shared::default(), &both(Call::Acquire, Call::Acquire)));
+    // Of one that became a reader others read beside it, and nobody writes.
+    let mut downgraded = both(Call::Acquire, Call::Read);
+    downgraded[1].began = 20;
+    downgraded[1].came = Some(21);
+    downgraded.insert(1, Op::done(1, (10, 11), Call::Downgrade(1), Nothing));
+    assert!(is_fine(Shared::default(), &downgraded));
+    downgraded[2].call = Call::Acquire;
+    assert!(!is_fine(Shared::default(), &downgraded));
+    let death = |first: Call, told: Option<Mishap>| {
+        let death = (Call::Death(Mishap::Died), Nothing);
+        let mut ops = in_a_row(&[(first, held(1, None)), death, (Call::Acquire, held(2, told))]);
+        ops[1].who.process = 1;
+        ops
+    };
+    assert!(is_fine(Shared::default(), &death(Call::Acquire, Some(Mishap::Died))));
+    assert!(!is_fine(Shared::default(), &death(Call::Acquire, None)), "nobody was told");
+    assert!(is_fine(Shared::default(), &death(Call::Read, None)));
+    assert!(!is_fine(Shared::default(), &death(Call::Read, Some(Mishap::Died))), "it only read");
 }
 
 #[test]

@@ -7,5 +7,6 @@ mod models;
 mod objects;
 mod record;
 mod server;
+mod shared;
 mod storm;
 mod worker;

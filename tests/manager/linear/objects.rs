@@ -9,9 +9,9 @@ use super::record::Place;
 pub(crate) const ACCOUNTS: &[u64] = &[100, 200, 300];
 pub(crate) const PERMITS: u64 = 2;
 pub(crate) const ROOM: u64 = 6;
-pub(crate) const NAMES: [&str; 13] = [
-    "dict", "whole", "list", "value", "lock", "relay", "permits", "queue", "tasks", "accounts", "log",
-    "count", "nest",
+pub(crate) const NAMES: [&str; 14] = [
+    "dict", "whole", "list", "value", "lock", "relay", "shared", "permits", "queue", "tasks", "accounts",
+    "log", "count", "nest",
 ];
 
 pub(crate) struct Objects {
@@ -22,6 +22,7 @@ pub(crate) struct Objects {
     pub(crate) value: Value<u64>,
     pub(crate) lock: Lock,
     pub(crate) relay: Lock,
+    pub(crate) shared: RwLock,
     pub(crate) permits: BoundedSemaphore,
     pub(crate) queue: Queue<u64>,
     pub(crate) tasks: JoinableQueue<u64>,
@@ -41,6 +42,7 @@ impl Objects {
             value: Value::open_or_create(manager, "value", &0)?,
             lock: Lock::open_or_create(manager, "lock")?,
             relay: Lock::open_or_create(manager, "relay")?,
+            shared: RwLock::open_or_create(manager, "shared")?,
             permits: BoundedSemaphore::open_or_create(manager, "permits", PERMITS)?,
             queue: Queue::open_or_create(manager, "queue", Some(ROOM))?,
             tasks: JoinableQueue::open_or_create(manager, "tasks", None)?,

@@ -22,6 +22,8 @@ pub(crate) enum Place {
     Lock,
     /// A lock that is handed over.
     Relay,
+    /// A lock of readers and a writer.
+    Shared,
     Permits,
     Queue,
     Tasks,
@@ -31,7 +33,8 @@ pub(crate) enum Place {
 impl Place {
     /// Whether anything of it can be held.
     fn is_held(self) -> bool {
-        matches!(self, Place::Lock | Place::Relay | Place::Permits | Place::Queue | Place::Tasks)
+        use Place::*;
+        matches!(self, Lock | Relay | Shared | Permits | Queue | Tasks)
     }
 }
 

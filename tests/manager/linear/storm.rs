@@ -16,6 +16,7 @@ use super::models::{Bank, Dict as DictModel, List as ListModel, Permits, Queue a
 use super::objects::{ACCOUNTS, NAMES, Objects, PERMITS, ROOM};
 use super::record::{Death, Notes, Place};
 use super::server::{Possessions, Served};
+use super::shared::Shared;
 use super::worker::{Orders, Worker};
 use crate::support::{eventually, key, path};
 
@@ -298,6 +299,7 @@ fn explain(place: Place, history: &[Op]) -> Result<(), String> {
         Place::List => check(ListModel::default(), history),
         Place::Value => check(ListModel(vec![0]), history),
         Place::Lock | Place::Relay => check(Permits::lock(), history),
+        Place::Shared => check(Shared::default(), history),
         Place::Permits => check(Permits::semaphore(PERMITS), history),
         Place::Queue => check(QueueModel::new(ROOM as usize), history),
         Place::Tasks => check(QueueModel::new(usize::MAX), history),

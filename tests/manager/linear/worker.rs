@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::history::{Call, Outcome, Who};
 use super::objects::{Objects, mishap, told};
 use super::record::{Place, Recorder};
+use super::shared::Half;
 
 /// What a worker is told.
 #[derive(Clone, Serialize, Deserialize)]
@@ -30,7 +31,7 @@ pub(crate) struct Orders {
 const KEYS: u64 = 5;
 
 /// Patience where nobody may ever come.
-const BRIEF: Duration = Duration::from_millis(5);
+pub(crate) const BRIEF: Duration = Duration::from_millis(5);
 
 #[test]
 fn entry_worker() {
@@ -50,14 +51,15 @@ fn entry_worker() {
 
 /// One thread.
 pub(crate) struct Worker<'a> {
-    objects: &'a Objects,
-    recorder: Recorder,
-    random: Rng,
+    pub(super) objects: &'a Objects,
+    pub(super) recorder: Recorder,
+    pub(super) random: Rng,
     /// The last part of what no other thread makes.
     unique: u64,
     guard: Option<LockGuard>,
     permit: Option<Permit>,
     task: Option<Task<u64>>,
+    pub(super) half: Option<Half>,
     /// What was seen last, and may be expected.
     seen: Option<u64>,
 }
@@ -74,6 +76,7 @@ impl<'a> Worker<'a> {
             guard: None,
             permit: None,
             task: None,
+            half: None,
             seen: None,
         }
     }
@@ -100,7 +103,7 @@ impl<'a> Worker<'a> {
     }
 
     fn step(&mut self) -> ManagerResult<()> {
-        match self.random.below(16) {
+        match self.random.below(18) {
             0..4 => self.collection(Place::Dict),
             4 => self.collection(Place::Whole),
             5 | 6 => self.collection(Place::List),
@@ -111,6 +114,7 @@ impl<'a> Worker<'a> {
             11 => self.queue(),
             12 | 13 => self.tasks(),
             14 => self.bank(),
+            15 | 16 => self.shared(),
             _ => self.nest(),
         }
     }
@@ -195,7 +199,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Notes a call that is made at once.
-    fn alone(
+    pub(super) fn alone(
         &mut self,
         place: Place,
         call: Call,
@@ -208,7 +212,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Notes a call to which no answer comes.
-    fn tell(&mut self, place: Place, call: Call, run: impl FnOnce()) {
+    pub(super) fn tell(&mut self, place: Place, call: Call, run: impl FnOnce()) {
         let number = self.recorder.ask(place, &[call]);
         run();
         self.recorder.sent(number);
@@ -399,6 +403,9 @@ impl<'a> Worker<'a> {
         while self.task.is_some() {
             self.tasks()?;
         }
+        while self.half.is_some() {
+            self.shared()?;
+        }
         Ok(())
     }
 
@@ -415,6 +422,7 @@ impl<'a> Worker<'a> {
         self.alone(Place::Permits, Call::Len, |objects| objects.permits.available().map(Outcome::Number))?;
         // Nobody holds it any more, unless it was handed over.
         self.guard = self.acquire(Place::Lock, |objects| objects.lock.lock())?;
+        self.share_at_last()?;
         self.alone(Place::Relay, Call::ReleaseForgotten, |objects| {
             objects.relay.release().map(|()| Outcome::Nothing)
         })?;
@@ -445,7 +453,7 @@ impl<'a> Worker<'a> {
 }
 
 /// A failure as its proxy made it.
-fn broken(error: procshare::Error) -> ManagerError {
+pub(super) fn broken(error: procshare::Error) -> ManagerError {
     match error {
         procshare::Error::Manager(error) => *error.downcast().unwrap(),
         other => panic!("{other}"),
