@@ -62,7 +62,9 @@ impl BareStart {
     /// Prepares it.
     pub fn new<T: Task>(args: impl Arguments<T::Args>) -> io::Result<Self> {
         let program = children::own_program()?;
-        let command = ProcessBuilder::new().command(&program, T::entry());
+        let mut command = ProcessBuilder::new().command(&program, T::entry());
+        // What is copied and freed for the environment takes a way of its own each time.
+        command.env_clear();
         Ok(BareStart { paper: written::<T>(&args)?, command })
     }
 

@@ -221,8 +221,7 @@ const LONG: Duration = Duration::from_secs(3 * 3600);
 pub(crate) fn at_every_event<C>(scenario: &Scenario<'_, C>, together: Together) {
     watchdog(QUICK, || {
         // Some operations wait for ever: those are followed for a while only.
-        let steps = if together == Together::Far { 2_000_000 } else { 130_000 };
-        let limits = Limits::new().max_steps(steps);
+        let limits = far(Limits::new().max_steps(130_000), together);
         scenario.event(&limits).assert_clean();
         let few = limits.max_points(4).asleep_after(Duration::from_millis(3));
         match together {
@@ -237,8 +236,8 @@ pub(crate) fn at_every_event<C>(scenario: &Scenario<'_, C>, together: Together) 
 pub(crate) fn at_every_instruction<C>(scenario: &Scenario<'_, C>, together: Together) {
     let (points, seed) = (setting("PROCSHARE_KILL_POINTS", 4_000), setting("PROCSHARE_SEED", 1));
     watchdog(LONG, || {
-        let steps = if together == Together::Far { 2_000_000 } else { 300_000 };
-        scenario.full(&Limits::new().seed(seed as u64).max_steps(steps).max_points(points)).assert_clean();
+        let limits = far(Limits::new().seed(seed as u64).max_points(points), together);
+        scenario.full(&limits).assert_clean();
         for grain in [Grain::Event, Grain::Instruction] {
             let limits = Limits::new().seed(seed as u64).grain(grain).max_points(points * 5 / 8);
             match together {
@@ -248,6 +247,14 @@ pub(crate) fn at_every_instruction<C>(scenario: &Scenario<'_, C>, together: Toge
             }
         }
     });
+}
+
+/// Follows an operation that ends, but only after many steps and some sleep.
+fn far(limits: Limits, together: Together) -> Limits {
+    if together == Together::Far {
+        return limits.max_steps(2_000_000).asleep_after(Duration::from_secs(5));
+    }
+    limits
 }
 
 /// A number from the environment, if it is there.
