@@ -326,7 +326,12 @@ const PROCESS: &[Claim] = &[
     (
         "a started process that is killed, at any instruction, leaves its whole result or none",
         "kill/process",
-        &["run_a_task", "run_a_task_that_panics", "start_a_process"],
+        &[
+            "run_a_task",
+            "run_a_task_that_panics",
+            "start_a_process",
+            "whoever_has_lost_its_starter_calls_nothing",
+        ],
     ),
 ];
 

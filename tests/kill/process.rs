@@ -1,11 +1,12 @@
 //! Deaths on either side of the start of a process.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
 use procshare::process::TaskError;
 use procshare::process::hidden::{BareStart, StartRehearsal};
 use procshare::{AtomicValue, Handle, Lifetime};
-use procshare_harness::{Fate, Scenario, lead_group, living_of_group};
+use procshare_harness::{Fate, Scenario, child, lead_group, living_of_group, watchdog};
 
 use crate::support::{World, park};
 
@@ -44,15 +45,16 @@ fn counting(counter: Handle<AtomicValue<u64>>, panics: bool) -> u64 {
     before + 7
 }
 
+fn prepared(space: &procshare::Space, panics: bool) -> Prepared {
+    let builder = AtomicValue::builder().space(space).lifetime(Lifetime::Named);
+    let counter = builder.create("it", 0u64).unwrap();
+    let start = StartRehearsal::new::<counting>((&counter, panics)).unwrap();
+    Prepared { counter, start }
+}
+
 /// The started process dies: the starter finds all, or nothing and a death.
 fn run(name: &'static str, panics: bool) -> Scenario<'static, StartWorld> {
-    let make = move |space: &procshare::Space| {
-        let builder = AtomicValue::builder().space(space).lifetime(Lifetime::Named);
-        let counter = builder.create("it", 0u64).unwrap();
-        let start = StartRehearsal::new::<counting>((&counter, panics)).unwrap();
-        Prepared { counter, start }
-    };
-    Scenario::new(name, move || World::new(name, make))
+    Scenario::new(name, move || World::new(name, |space| prepared(space, panics)))
         .prepared("started", move |world, stage| {
             NOTES.store(world.page.u64s().as_ptr() as usize, SeqCst);
             world.object.start.take_the_place();
@@ -122,4 +124,37 @@ fn start_a_process() -> Scenario<'static, World<AtomicValue<u64>>> {
             world.assert_only(&["it"]);
             if counted <= 1 { Ok(()) } else { Err(format!("it ran {counted} times")) }
         })
+}
+
+/// The starter dies at the last moment: the started process may begin, and has not yet asked the kernel to end it.
+#[test]
+fn whoever_has_lost_its_starter_calls_nothing() {
+    const CODE: usize = 2;
+    watchdog(Duration::from_secs(60), || {
+        let world = World::new("process-orphan", |space| prepared(space, false));
+        child(Duration::from_secs(30), || {
+            let parent = std::process::id();
+            // SAFETY: this process has one thread.
+            if unsafe { libc::fork() } != 0 {
+                return;
+            }
+            while std::os::unix::process::parent_id() == parent {
+                std::thread::yield_now();
+            }
+            NOTES.store(world.page.u64s().as_ptr() as usize, SeqCst);
+            world.object.start.take_the_place();
+            let code = world.object.start.run();
+            world.word(CODE).store(1 + code.unwrap_or(0) as u64, SeqCst);
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(0) };
+        })
+        .unwrap();
+        while world.word(CODE).load(SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        let (is_greeted, outcome) = world.object.start.settle::<counting>().unwrap();
+        let said = (world.word(CODE).load(SeqCst), is_greeted, world.word(CALLED).load(SeqCst));
+        assert_eq!(said, (71, false, 0), "{outcome:?}");
+        assert!(matches!(outcome, Err(TaskError::Died { .. })), "{outcome:?}");
+    });
 }
