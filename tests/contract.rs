@@ -573,6 +573,7 @@ const MANAGER: &[Claim] = &[
             "a_million_tiny_frames_are_answered_between_those_of_others",
             "a_client_that_never_reads_is_ended_and_costs_bounded_memory",
             "what_would_take_too_long_is_refused_and_not_begun",
+            "long_calls_of_one_are_done_between_those_of_others",
             "slow_senders_and_silent_strangers_are_ended",
             "too_many_clients_are_told_so",
         ],

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use procshare::manager::*;
@@ -329,6 +330,36 @@ fn what_would_take_too_long_is_refused_and_not_begun() {
         assert_eq!(dict.snapshot().unwrap(), pairs);
         dict.clear().unwrap();
         assert!(dict.is_empty().unwrap() && dict.get(&7).unwrap().is_none());
+    });
+}
+
+/// A client may send many long calls at once: others get their turns between them.
+#[test]
+fn long_calls_of_one_are_done_between_those_of_others() {
+    over_both(|| {
+        let server = local();
+        let (manager, done) = (server.client(), AtomicBool::new(false));
+        let list = List::<u32>::create(&manager, "list").unwrap();
+        list.extend(&(0..50_000).collect::<Vec<u32>>()).unwrap();
+        let mut raw = Raw::inside(&server);
+        raw.send(&pack::frame(b"\x94\x01\x00\xa4open\x92\xc0\xa4list"));
+        raw.frame().unwrap();
+        let object = u8::try_from(list.object().number()).unwrap();
+        let answered = std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let mut answered = 0;
+                while !done.load(Ordering::Acquire) {
+                    manager.ping().unwrap();
+                    answered += 1;
+                }
+                answered
+            });
+            raw.send(&pack::call(2, object, "reverse").repeat(200));
+            (0..200).for_each(|_| assert_eq!(raw.frame().unwrap(), [0x92, 2, 0xc0]));
+            done.store(true, Ordering::Release);
+            other.join().unwrap()
+        });
+        assert!(answered > 20, "{answered} calls of another client while 200 long ones were done");
     });
 }
 

@@ -17,6 +17,9 @@ use crate::net::handshake::Terms;
 /// How many frames of one client are looked at before the others get their turn.
 const TURN: usize = 256;
 
+/// A call that touches so many elements counts as two.
+const LONG: usize = 1024;
+
 fn bad_frame(bad: BadLength, most: usize) -> Fault {
     Fault::new(Fault::PROTOCOL, bad.told(most))
 }
@@ -155,6 +158,7 @@ impl EventLoop {
             while run.left() > 0 && left > 0 && out.unread() <= self.limits.unread {
                 if let Some(request) = self.glances(&mut run, out, &mut left)? {
                     self.call(client, &request, out, now)?;
+                    left = left.saturating_sub(self.store.worked() / LONG);
                 }
             }
             out.end();

@@ -210,6 +210,12 @@ impl Store {
         }
     }
 
+    /// How many elements the last call has touched.
+    #[inline]
+    pub(crate) fn worked(&self) -> usize {
+        self.world.worked()
+    }
+
     /// Whether any call of a client waits.
     pub(crate) fn is_waiting(&self, client: ClientId) -> bool {
         self.world.clients.get(&client).is_some_and(|client| !client.waiters.is_empty())

@@ -159,6 +159,12 @@ impl World {
         self.work_left.set(self.bounds.work);
     }
 
+    /// How much has been done since.
+    #[inline]
+    pub(crate) fn worked(&self) -> usize {
+        usize::try_from(self.bounds.work - self.work_left.get()).unwrap_or(usize::MAX)
+    }
+
     /// Touches so many elements, unless that takes too long.
     pub(crate) fn work(&self, elements: usize) -> Result<(), Fault> {
         let left = self.work_left.get().checked_sub(elements as u64).ok_or_else(|| {
