@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use super::proxy::Any;
 use super::store::{Bounds, Departure, Store, Types};
 use super::wire::PROTOCOL;
-use super::wire::message::{Reply, Request};
+use super::wire::message::{LONGEST_RUN, Reply, Request, Run};
 use super::wire::order::{canonical, compare, equal};
 use crate::net::Key;
 use crate::net::frame::Frames;
@@ -67,7 +67,18 @@ pub fn values(data: &[u8]) {
     }
     // What a client does with it.
     let _ = rmp_serde::from_slice::<Any>(value);
-    let _ = Reply::read(data, |_| ());
+    if let Ok(Reply::Run { mut results, .. }) = Reply::read(data, |_| ()) {
+        while let Ok(Some(result)) = results.next(|_| ()) {
+            assert_eq!(Reader::new(result).value(), Ok(result));
+        }
+    }
+    if let Ok(mut run) = Run::read(data) {
+        let (most, mut calls) = (run.left(), 0);
+        while let Ok(Some(_)) = run.next() {
+            calls += 1;
+        }
+        assert!(calls <= most && most <= LONGEST_RUN);
+    }
     let _ = read_refusal(data);
     if let Ok(request) = Request::read(data) {
         let mut written = Vec::new();
