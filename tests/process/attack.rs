@@ -5,11 +5,13 @@ use std::io::Read;
 
 use procshare::process::{Exit, Process, StartError, TaskError};
 use procshare::{AtomicValue, Event, Handle};
-use procshare_harness::child;
+use procshare_harness::{child, entered};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::seccomp::{Refuse, refuse};
-use crate::support::{LIMIT, limited, state_of, until_gone};
+use crate::support::{
+    LIMIT, in_a_fresh_process, leave_a_trace, limit_descriptors, limited, state_of, until_gone,
+};
 
 /// Two tasks of one name and signature: both are within functions.
 fn twins() -> (Process<u32>, Process<u32>) {
@@ -66,12 +68,6 @@ fn closed_standard_streams_hurt_nothing() {
 #[procshare::task]
 fn nothing() {}
 
-fn limit_descriptors(most: u64) {
-    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
-    // SAFETY: a live structure.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
-}
-
 /// The numbers of all children of the calling process, the dead included.
 fn children_of_this() -> Vec<u32> {
     let mut found = Vec::new();
@@ -83,36 +79,35 @@ fn children_of_this() -> Vec<u32> {
 }
 
 #[test]
+fn entry_without_descriptors() {
+    let Some(argument) = entered("attack::entry_without_descriptors") else { return };
+    // The keeper is there.
+    Process::start::<nothing>(()).unwrap().join().unwrap();
+    limit_descriptors(64);
+    let mut held: Vec<File> = Vec::new();
+    // Each start gets one further than the one before, or two: the keeper may let go of the first process late.
+    let (mut failures, mut started) = (0, false);
+    while !started {
+        while let Ok(file) = File::open("/dev/null") {
+            held.push(file);
+        }
+        held.truncate(held.len() - failures);
+        match Process::start::<nothing>(()) {
+            Err(StartError::NotStarted { .. }) => failures += 1,
+            Ok(process) => started = process.join().is_ok(),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    drop(held);
+    let left: Vec<u32> = children_of_this();
+    let zombies: Vec<_> = left.iter().filter(|&&pid| state_of(pid) == Some('Z')).collect();
+    assert!(failures >= 2 && zombies.is_empty(), "{failures} failures left {zombies:?} of {left:?}");
+    leave_a_trace(&argument);
+}
+
+#[test]
 fn without_descriptors_a_start_is_an_error_and_leaves_nothing() {
-    limited(|| {
-        let outcome = child(LIMIT, || {
-            // The keeper is there.
-            Process::start::<nothing>(()).unwrap().join().unwrap();
-            let mut held: Vec<File> = Vec::new();
-            limit_descriptors(64);
-            // Each start gets one further than the one before, or two: the keeper may let go of the first process late.
-            let (mut failures, mut started) = (0, false);
-            while !started {
-                while let Ok(file) = File::open("/dev/null") {
-                    held.push(file);
-                }
-                held.truncate(held.len() - failures);
-                match Process::start::<nothing>(()) {
-                    Err(StartError::NotStarted { .. }) => failures += 1,
-                    Ok(process) => started = process.join().is_ok(),
-                    Err(other) => return Err(other.to_string()),
-                }
-            }
-            drop(held);
-            let left: Vec<u32> = children_of_this();
-            let zombies: Vec<_> = left.iter().filter(|&&pid| state_of(pid) == Some('Z')).collect();
-            if failures < 2 || !zombies.is_empty() {
-                return Err(format!("{failures} failures left {zombies:?} of {left:?}"));
-            }
-            Ok(())
-        });
-        outcome.unwrap();
-    });
+    in_a_fresh_process("attack::entry_without_descriptors");
 }
 
 #[test]

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use procshare::process::{Pool, Process, TaskError};
 use procshare::{AtomicValue, Event, Handle};
-use procshare_harness::child;
+use procshare_harness::{child, entered};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::pool::square;
-use crate::support::{LIMIT, Place, limited, until_gone};
+use crate::support::{
+    LIMIT, Place, in_a_fresh_process, leave_a_trace, limit_descriptors, limited, until_gone,
+};
 
 /// Forks; both return.
 #[procshare::task]
@@ -375,25 +377,20 @@ fn limit(resource: libc::__rlimit_resource_t, most: u64) {
 }
 
 #[test]
+fn entry_without_descriptors() {
+    let Some(argument) = entered("pool_hostile::entry_without_descriptors") else { return };
+    let place = Place::new("few-descriptors");
+    limit_descriptors(60);
+    let build = |workers| Pool::builder().workers(workers).space(&place.space).build();
+    assert!(matches!(build(64), Err(TaskError::System { .. })));
+    assert_eq!(build(2).unwrap().apply::<square>((3,)).unwrap(), 9);
+    assert_eq!(place.objects(), Vec::<String>::new());
+    leave_a_trace(&argument);
+}
+
+#[test]
 fn a_pool_without_descriptors_is_an_error_and_leaves_nothing() {
-    limited(|| {
-        let place = Place::new("few-descriptors");
-        let outcome = child(LIMIT, || {
-            limit(libc::RLIMIT_NOFILE, 40);
-            let build = |workers| Pool::builder().workers(workers).space(&place.space).build();
-            match build(64) {
-                Err(TaskError::System { .. }) => {}
-                other => return Err(format!("{other:?}")),
-            }
-            let few = build(2).map_err(|error| error.to_string())?;
-            match few.apply::<square>((3,)) {
-                Ok(9) => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
-        });
-        outcome.unwrap();
-        assert_eq!(place.objects(), Vec::<String>::new());
-    });
+    in_a_fresh_process("pool_hostile::entry_without_descriptors");
 }
 
 /// Becomes a user who has no other process; says whether that is allowed.

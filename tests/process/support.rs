@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use procshare::Space;
+use procshare::{AtomicValue, Handle, Space};
+use procshare_harness::Reexec;
 
 /// No test waits longer.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
@@ -51,4 +52,25 @@ pub(crate) fn until_gone(pid: u32) {
     while state_of(pid).is_some() {
         std::thread::yield_now();
     }
+}
+
+/// Runs the test `entry` in a process of its own, whose descriptors are nobody else's, and which ends with `leave_a_trace`.
+pub(crate) fn in_a_fresh_process(entry: &str) {
+    let trace = AtomicValue::anonymous(0u32).unwrap();
+    let argument = serde_json::to_string(&trace).unwrap();
+    limited(|| Reexec::new(entry).argument(argument).spawn().unwrap().wait(LIMIT).unwrap());
+    assert_eq!(trace.load(), 1, "{entry} did not run");
+}
+
+/// Says that a test ran: its argument is from [`in_a_fresh_process`].
+pub(crate) fn leave_a_trace(argument: &str) {
+    let trace: Handle<AtomicValue<u32>> = serde_json::from_str(argument).unwrap();
+    trace.attach().unwrap().store(1).unwrap();
+}
+
+/// Lets the calling process have no descriptors beyond the number `most`.
+pub(crate) fn limit_descriptors(most: u64) {
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: a live structure.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
 }
