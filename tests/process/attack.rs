@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::seccomp::{Refuse, refuse};
 use crate::support::{
-    LIMIT, in_a_fresh_process, leave_a_trace, limit_descriptors, limited, state_of, until_gone,
+    LIMIT, in_a_fresh_process, leave_a_trace, limit_descriptors, limited, state_of, until_gone, write_script,
 };
 
 /// Two tasks of one name and signature: both are within functions.
@@ -440,8 +440,7 @@ fn arguments_may_have_a_hundred_megabytes() {
 #[test]
 fn a_process_that_is_stopped_in_the_handshake_is_given_up() {
     let path = std::env::temp_dir().join(format!("procshare-stopped-{}", std::process::id()));
-    std::fs::write(&path, "#!/bin/sh\nkill -STOP $$\n").unwrap();
-    std::process::Command::new("chmod").arg("+x").arg(&path).status().unwrap();
+    write_script(&path, "#!/bin/sh\nkill -STOP $$\n");
     limited(|| {
         let builder = Process::builder().program(&path).start_timeout(std::time::Duration::from_millis(100));
         let error = builder.start::<nothing>(()).unwrap_err();

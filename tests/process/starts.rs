@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use procshare::process::{Process, StartError, TaskError, active_children, current_process, parent_process};
 use procshare_harness::{Reexec, child, entered};
 
-use crate::support::{LIMIT, limited};
+use crate::support::{LIMIT, limited, write_script};
 
 #[procshare::task]
 fn add(a: u64, b: u64) -> u64 {
@@ -119,6 +119,12 @@ fn open_descriptors() -> Vec<(i32, String)> {
     found
 }
 
+/// Copies this program. Another process does: the descriptor it writes to is in no fork of this one, which would keep the copy from
+/// being run.
+fn copy_of_this(path: &std::path::Path) {
+    assert!(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(path).status().unwrap().success());
+}
+
 /// Removes and replaces its own program before it starts a task.
 #[test]
 fn entry_replaced_program() {
@@ -134,7 +140,7 @@ fn entry_replaced_program() {
 #[test]
 fn the_program_may_be_removed_and_replaced_meanwhile() {
     let copy = std::env::temp_dir().join(format!("procshare-copy-{}", std::process::id()));
-    std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    copy_of_this(&copy);
     let entry = Reexec::new("starts::entry_replaced_program").argument(copy.display().to_string());
     let original = entry.command().unwrap();
     let mut command = Command::new(&copy);
@@ -165,7 +171,7 @@ fn another_build_is_refused() {
     assert!(matches!(refused, StartError::Refused { .. }) && said.contains("parallel_map"), "{said}");
     // The same program under another name is the same build.
     let copy = std::env::temp_dir().join(format!("procshare-same-{}", std::process::id()));
-    std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    copy_of_this(&copy);
     let same = limited(|| Process::builder().program(&copy).start::<add>((1, 2)).unwrap().join());
     std::fs::remove_file(&copy).unwrap();
     assert_eq!(same.unwrap(), 3);
@@ -178,8 +184,7 @@ fn a_program_that_knows_no_tasks_is_an_error_in_time() {
     let none = limited(|| Process::builder().program("/no/such/program").start::<add>((1, 2)).unwrap_err());
     assert!(matches!(none, StartError::NotStarted { .. }), "{none}");
     let sleeper = std::env::temp_dir().join(format!("procshare-sleeper-{}", std::process::id()));
-    std::fs::write(&sleeper, "#!/bin/sh\nexec sleep 1000\n").unwrap();
-    Command::new("chmod").arg("+x").arg(&sleeper).status().unwrap();
+    write_script(&sleeper, "#!/bin/sh\nexec sleep 1000\n");
     let before = Instant::now();
     let timeout = Duration::from_millis(50);
     let late = limited(|| {

@@ -74,3 +74,11 @@ pub(crate) fn limit_descriptors(most: u64) {
     // SAFETY: a live structure.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
 }
+
+/// Writes a script. Another process does: the descriptor it writes to is in no fork of this one, which would keep the script from being
+/// run.
+pub(crate) fn write_script(path: &std::path::Path, text: &str) {
+    let write = "printf '%s' \"$1\" > \"$0\" && chmod +x \"$0\"";
+    let mut shell = std::process::Command::new("sh");
+    assert!(shell.args(["-c", write]).arg(path).arg(text).status().unwrap().success());
+}
