@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::child::{NO, UNFIT, YES};
+use super::codec::written;
 use super::current::current_process;
 use super::error::StartError;
 use super::handle::Process;
@@ -173,10 +174,7 @@ impl ProcessBuilder {
     pub fn start<T: Task>(self, args: impl Arguments<T::Args>) -> Result<Process<T::Output>, StartError> {
         let entry = T::entry();
         // Scoped objects stay while this lives: until the process is attached to them itself.
-        let (args, _pins) = pinning(|| {
-            let mut bytes = Vec::new();
-            args.encode_all(&mut bytes).map(|()| bytes)
-        });
+        let (args, _pins) = pinning(|| written(|to| args.encode_all(to)));
         let reason =
             |error: postcard::Error| StartError::Arguments { task: entry.name, reason: error.to_string() };
         let (child, paper) = self.run(entry, &args.map_err(reason)?)?;

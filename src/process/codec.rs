@@ -7,15 +7,63 @@ use serde::Serialize;
 /// So many bytes are cheaper one by one than by a call that copies.
 const FEW: usize = 8;
 /// So much room is made for what is written byte by byte.
-const ROOM: usize = 16;
+const ROOM: usize = 64;
 
-/// Appends the bytes of `value`; after an error, some of them and perhaps zeros.
+/// Appends the bytes of `value`; after an error, some of them.
 #[inline]
 pub(super) fn encode<V: Serialize + ?Sized>(value: &V, to: &mut Vec<u8>) -> postcard::Result<()> {
     let at = to.len();
-    let mut serializer = Serializer { output: Onto { to, at } };
-    value.serialize(&mut serializer)?;
-    serializer.output.finalize()
+    let mut page = Page::new(to, at);
+    let outcome = page.write(value);
+    page.end();
+    outcome
+}
+
+/// The bytes that `write` writes.
+pub(super) fn written(
+    write: impl FnOnce(&mut Page<'_>) -> postcard::Result<()>,
+) -> postcard::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut page = Page::new(&mut bytes, 0);
+    write(&mut page)?;
+    page.end();
+    Ok(bytes)
+}
+
+/// Where values are written as bytes, one behind the other: a buffer in which there may be room behind them.
+#[derive(Debug)]
+pub struct Page<'a> {
+    to: &'a mut Vec<u8>,
+    /// Where the next byte goes.
+    at: usize,
+}
+
+impl<'a> Page<'a> {
+    /// Writes into `to` from `at` on, which is its end or before.
+    #[inline]
+    pub(super) fn new(to: &'a mut Vec<u8>, at: usize) -> Self {
+        Page { to, at }
+    }
+
+    /// Where the next byte goes.
+    #[inline]
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Cuts off what is behind the bytes that were written.
+    fn end(self) {
+        self.to.truncate(self.at);
+    }
+
+    /// Writes the bytes of `value`; after an error, some of them.
+    #[inline]
+    pub(super) fn write<V: Serialize + ?Sized>(&mut self, value: &V) -> postcard::Result<()> {
+        let mut serializer = Serializer { output: Onto { to: &mut *self.to, at: self.at } };
+        let outcome = value.serialize(&mut serializer);
+        self.at = serializer.output.at;
+        outcome
+    }
 }
 
 /// Writes the bytes of `value` into `place` and tells how many they are; `None`: that is too small for them, and they were appended to
@@ -34,7 +82,7 @@ pub(super) fn encode_in<V: Serialize + ?Sized>(
 // Where the next byte goes is nobody's business but the loop's that writes them: kept in a register, it costs nothing. So nothing
 // below lends a flavor as a whole to what is not inlined.
 
-/// A buffer that is lent to the codec, so that what it held before survives an error.
+/// A page as the codec writes on it.
 struct Onto<'a> {
     to: &'a mut Vec<u8>,
     /// Where the next byte goes; behind that there is room.
@@ -65,9 +113,7 @@ impl Flavor for Onto<'_> {
         Ok(())
     }
 
-    #[inline]
     fn finalize(self) -> postcard::Result<()> {
-        self.to.truncate(self.at);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use super::builder::ProcessBuilder;
 use super::child;
+use super::codec;
 use super::current::current_process;
 use super::error::{Exit, TaskError};
 use super::handle;
@@ -77,8 +78,8 @@ impl BareStart {
 }
 
 fn written<T: Task>(args: &impl Arguments<T::Args>) -> io::Result<Paper> {
-    let (paper, mut bytes) = (Paper::new()?, Vec::new());
-    args.encode_all(&mut bytes).map_err(io::Error::other)?;
+    let paper = Paper::new()?;
+    let bytes = codec::written(|to| args.encode_all(to)).map_err(io::Error::other)?;
     let order = Order::new(T::entry(), "rehearsal".to_owned(), current_process().name().to_owned(), false);
     order.write(&bytes, &paper)?;
     Ok(paper)

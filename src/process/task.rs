@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::codec::encode;
+use super::codec::{Page, encode};
 use super::pool::{Said, Shift, run_all};
 use crate::participant::{Handle, Object};
 
@@ -84,36 +84,37 @@ fn run<T: Task>(args: &[u8], ready: &mut dyn FnMut(), output: &mut Vec<u8>) -> R
 )]
 pub trait Argument<P> {
     #[doc(hidden)]
-    fn encode(&self, to: &mut Vec<u8>) -> postcard::Result<()>;
+    fn encode(&self, to: &mut Page<'_>) -> postcard::Result<()>;
 }
 
 impl<P: Serialize> Argument<P> for P {
-    fn encode(&self, to: &mut Vec<u8>) -> postcard::Result<()> {
-        encode(self, to)
+    #[inline]
+    fn encode(&self, to: &mut Page<'_>) -> postcard::Result<()> {
+        to.write(self)
     }
 }
 
 impl<O: Object> Argument<Handle<O>> for &O {
-    fn encode(&self, to: &mut Vec<u8>) -> postcard::Result<()> {
-        encode(&Handle::of(*self), to)
+    fn encode(&self, to: &mut Page<'_>) -> postcard::Result<()> {
+        to.write(&Handle::of(*self))
     }
 }
 
 impl Argument<String> for &str {
-    fn encode(&self, to: &mut Vec<u8>) -> postcard::Result<()> {
-        encode(self, to)
+    fn encode(&self, to: &mut Page<'_>) -> postcard::Result<()> {
+        to.write(self)
     }
 }
 
 impl<T: Serialize> Argument<Vec<T>> for &[T] {
-    fn encode(&self, to: &mut Vec<u8>) -> postcard::Result<()> {
-        encode(self, to)
+    fn encode(&self, to: &mut Page<'_>) -> postcard::Result<()> {
+        to.write(self)
     }
 }
 
 impl Argument<PathBuf> for &Path {
-    fn encode(&self, to: &mut Vec<u8>) -> postcard::Result<()> {
-        encode(self, to)
+    fn encode(&self, to: &mut Page<'_>) -> postcard::Result<()> {
+        to.write(self)
     }
 }
 
@@ -127,14 +128,15 @@ impl Argument<PathBuf> for &Path {
 )]
 pub trait Arguments<A> {
     #[doc(hidden)]
-    fn encode_all(&self, to: &mut Vec<u8>) -> postcard::Result<()>;
+    fn encode_all(&self, to: &mut Page<'_>) -> postcard::Result<()>;
 }
 
 macro_rules! tuples {
     ($($passed:ident $parameter:ident $index:tt),*) => {
         impl<$($parameter, $passed: Argument<$parameter>),*> Arguments<($($parameter,)*)> for ($($passed,)*) {
+            #[inline]
             // A tuple's bytes are those of its elements, one behind the other.
-            fn encode_all(&self, _to: &mut Vec<u8>) -> postcard::Result<()> {
+            fn encode_all(&self, _to: &mut Page<'_>) -> postcard::Result<()> {
                 $(self.$index.encode(_to)?;)*
                 Ok(())
             }
@@ -155,12 +157,14 @@ tuples!(A P 0, B Q 1, C R 2, D S 3, E T 4, F U 5, G V 6, H W 7);
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::process::codec::written;
 
     #[test]
     fn passed_values_have_the_bytes_of_the_parameters() {
         let passed = ("text", 7u32, &[1u16, 2][..], Path::new("/a"));
-        let mut bytes = Vec::new();
-        Arguments::<(String, u32, Vec<u16>, PathBuf)>::encode_all(&passed, &mut bytes).unwrap();
+        let write =
+            |to: &mut Page<'_>| Arguments::<(String, u32, Vec<u16>, PathBuf)>::encode_all(&passed, to);
+        let bytes = written(write).unwrap();
         let parameters: (String, u32, Vec<u16>, PathBuf) = postcard::from_bytes(&bytes).unwrap();
         assert_eq!(parameters, ("text".to_owned(), 7, vec![1, 2], PathBuf::from("/a")));
     }

@@ -11,6 +11,7 @@ use super::run::unfit;
 use super::start::{self, Initialised, Initialiser, Recipe};
 use super::state::{OnDeath, State};
 use crate::participant::{Space, pinning};
+use crate::process::codec::written;
 use crate::process::current::cpu_count;
 use crate::process::error::TaskError;
 use crate::process::registry::index_of;
@@ -80,14 +81,13 @@ impl PoolBuilder {
     /// with [`TaskError::InitialiserFailed`].
     pub fn initialiser<T: Task<Output: Initialised>>(mut self, args: impl Arguments<T::Args>) -> Self {
         let entry = T::entry();
-        let mut bytes = Vec::new();
-        let (encoded, pins) = pinning(|| args.encode_all(&mut bytes));
+        let (encoded, pins) = pinning(|| written(|to| args.encode_all(to)));
         let check = |output: &[u8]| match postcard::from_bytes::<T::Output>(output) {
             Ok(output) => output.complaint().map_or(Ok(()), Err),
             Err(error) => Err(error.to_string()),
         };
         self.initialiser = Some(match encoded {
-            Ok(()) => Ok(Initialiser { task: index_of(entry), args: bytes, check, _pins: pins }),
+            Ok(args) => Ok(Initialiser { task: index_of(entry), args, check, _pins: pins }),
             Err(error) => Err(unfit(entry, error.to_string())),
         });
         self

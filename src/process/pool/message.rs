@@ -84,23 +84,6 @@ pub(super) fn add_number(to: &mut Vec<u8>, news: News, number: u64) {
     });
 }
 
-/// Adds a usual message whose payload `write` appends; after an error nothing was added.
-#[inline]
-pub(super) fn add_usual<E>(
-    to: &mut Vec<u8>,
-    write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-) -> Result<(), E> {
-    let start = to.len();
-    to.push(0);
-    let written = write(to);
-    match to.len() - start - 1 {
-        _ if written.is_err() => to.truncate(start),
-        len if len < SHORT => to[start] = len as u8,
-        len => drop(to.splice(start..=start, head(News::Returned, len))),
-    }
-    written
-}
-
 /// Makes the first byte of `place` the head of what `write` writes behind it, and tells how long both are together; 0, if it says that
 /// it wrote nothing there, or there is no place.
 #[inline]
@@ -260,11 +243,11 @@ mod tests {
 
     /// A usual message of so many bytes.
     fn add_len(to: &mut Vec<u8>, len: usize) {
-        let added = add_usual(to, |to| {
-            to.resize(to.len() + len, len as u8);
-            Ok::<(), ()>(())
-        });
-        added.unwrap();
+        match u8::try_from(len) {
+            Ok(short) if len < SHORT => to.push(short),
+            _ => to.extend(head(News::Returned, len)),
+        }
+        to.resize(to.len() + len, len as u8);
     }
 
     const LENS: [usize; 6] = [0, 1, SHORT - 1, SHORT, SHORT + 1, 70_000];
@@ -298,16 +281,6 @@ mod tests {
         for len in 0..HEAD + 8 {
             assert_eq!(at(&stream[..len], 0), Ok(None), "{len} bytes");
         }
-    }
-
-    #[test]
-    fn what_has_no_bytes_is_not_added() {
-        let mut stream = vec![1, 2];
-        let added = add_usual(&mut stream, |to| {
-            to.resize(to.len() + 300, 7);
-            Err(())
-        });
-        assert_eq!((added, &stream[..]), (Err(()), &[1, 2][..]));
     }
 
     #[test]

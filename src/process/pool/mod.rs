@@ -27,6 +27,7 @@ mod message;
 mod rehearsal;
 mod router;
 mod run;
+mod sheet;
 mod shift;
 mod start;
 mod state;
@@ -56,6 +57,7 @@ use state::Phase;
 use stream::Feed;
 pub(super) use voice::Said;
 
+use super::codec::Page;
 use super::error::TaskError;
 use super::task::{Argument, Arguments, Task};
 
@@ -159,7 +161,7 @@ impl Pool {
         let entry = T::entry();
         let batch = Arc::new(Batch::new(1, callback));
         let mut run = Run::new(Kind::new(entry, &batch, 1), 0);
-        run.push(|to: &mut Vec<u8>| args.encode_all(to))?;
+        run.push(|to: &mut Page<'_>| args.encode_all(to))?;
         self.engine.submit_in_turn(run, next)?;
         Ok(Job::new(entry.name(), batch, &self.engine, decode_one))
     }
@@ -186,7 +188,7 @@ impl Pool {
         &self,
         items: impl IntoIterator<Item = impl Argument<T::Parameter>>,
     ) -> Result<Job<Vec<T::Output>>, TaskError> {
-        self.submit_all::<T>(items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode(to)), None)
+        self.submit_all::<T>(items.into_iter().map(|item| move |to: &mut Page<'_>| item.encode(to)), None)
     }
 
     /// As [`map_async`](Self::map_async), and calls `callback` with the outcome when all are done, by what
@@ -202,7 +204,7 @@ impl Pool {
     ) -> Result<Job<Vec<T::Output>>, TaskError> {
         let name = T::entry().name();
         let callback = self.engine.callbacks.take(move |outcomes| callback(decode_all(name, outcomes)));
-        let items = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode(to));
+        let items = items.into_iter().map(|item| move |to: &mut Page<'_>| item.encode(to));
         self.submit_all::<T>(items, Some(callback))
     }
 
@@ -215,7 +217,7 @@ impl Pool {
         &self,
         items: impl IntoIterator<Item = impl Arguments<T::Args>>,
     ) -> Result<Job<Vec<T::Output>>, TaskError> {
-        self.submit_all::<T>(items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode_all(to)), None)
+        self.submit_all::<T>(items.into_iter().map(|item| move |to: &mut Page<'_>| item.encode_all(to)), None)
     }
 
     /// As [`map_async_with`](Self::map_async_with), for tasks of any number of parameters: items are tuples.
@@ -230,7 +232,7 @@ impl Pool {
     ) -> Result<Job<Vec<T::Output>>, TaskError> {
         let name = T::entry().name();
         let callback = self.engine.callbacks.take(move |outcomes| callback(decode_all(name, outcomes)));
-        let items = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode_all(to));
+        let items = items.into_iter().map(|item| move |to: &mut Page<'_>| item.encode_all(to));
         self.submit_all::<T>(items, Some(callback))
     }
 
@@ -266,7 +268,7 @@ impl Pool {
         &self,
         items: impl IntoIterator<Item = impl Argument<T::Parameter>>,
     ) -> Result<Vec<T::Output>, TaskError> {
-        let input = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode(to));
+        let input = items.into_iter().map(|item| move |to: &mut Page<'_>| item.encode(to));
         Feed::new::<T>(&self.engine, self.chunk, input).outputs()
     }
 
@@ -279,7 +281,7 @@ impl Pool {
         &self,
         items: impl IntoIterator<Item = impl Argument<T::Parameter>>,
     ) -> Result<Vec<Result<T::Output, TaskError>>, TaskError> {
-        let input = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode(to));
+        let input = items.into_iter().map(|item| move |to: &mut Page<'_>| item.encode(to));
         Feed::new::<T>(&self.engine, self.chunk, input).outcomes()
     }
 
@@ -292,7 +294,7 @@ impl Pool {
         &self,
         items: impl IntoIterator<Item = impl Arguments<T::Args>>,
     ) -> Result<Vec<Result<T::Output, TaskError>>, TaskError> {
-        let input = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode_all(to));
+        let input = items.into_iter().map(|item| move |to: &mut Page<'_>| item.encode_all(to));
         Feed::new::<T>(&self.engine, self.chunk, input).outcomes()
     }
 
@@ -305,7 +307,7 @@ impl Pool {
         &self,
         items: impl IntoIterator<Item = impl Arguments<T::Args>>,
     ) -> Result<Vec<T::Output>, TaskError> {
-        let input = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode_all(to));
+        let input = items.into_iter().map(|item| move |to: &mut Page<'_>| item.encode_all(to));
         Feed::new::<T>(&self.engine, self.chunk, input).outputs()
     }
 
@@ -315,7 +317,7 @@ impl Pool {
         &'a self,
         items: impl IntoIterator<Item = impl Argument<T::Parameter>> + 'a,
     ) -> Outcomes<impl Iterator<Item: Encode> + 'a, T::Output> {
-        let input = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode(to));
+        let input = items.into_iter().map(|item| move |to: &mut Page<'_>| item.encode(to));
         Outcomes::new(Feed::new::<T>(&self.engine, self.chunk, input), true)
     }
 
@@ -324,7 +326,7 @@ impl Pool {
         &'a self,
         items: impl IntoIterator<Item = impl Argument<T::Parameter>> + 'a,
     ) -> Outcomes<impl Iterator<Item: Encode> + 'a, T::Output> {
-        let input = items.into_iter().map(|item| move |to: &mut Vec<u8>| item.encode(to));
+        let input = items.into_iter().map(|item| move |to: &mut Page<'_>| item.encode(to));
         Outcomes::new(Feed::new::<T>(&self.engine, self.chunk, input), false)
     }
 

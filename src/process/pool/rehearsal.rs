@@ -10,6 +10,7 @@ use super::state::{Effects, OnDeath, State};
 use super::worker;
 use crate::error::Result;
 use crate::participant::Space;
+use crate::process::codec::Page;
 use crate::process::error::{Exit, TaskError};
 use crate::process::task::{Argument, Task};
 use crate::queue::{BytesQueue, SpscQueue};
@@ -123,7 +124,7 @@ impl Rehearsal {
             let mut run = Run::new(Kind::new(T::entry(), &batch, 0), first);
             for arg in *args {
                 // The proofs' arguments are numbers.
-                let _ = run.push(|to: &mut Vec<u8>| arg.encode(to));
+                let _ = run.push(|to: &mut Page<'_>| arg.encode(to));
             }
             first += args.len() as u64;
             run.take_chunk(number, u64::MAX)

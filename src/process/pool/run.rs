@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use super::batch::Batch;
 use super::message::{self, CHUNK_HEAD};
+use super::sheet::Sheet;
 use crate::participant::{Kept, pinning};
+use crate::process::codec::Page;
 use crate::process::error::TaskError;
 use crate::process::registry::index_of;
 use crate::process::task::Entry;
 
-/// Appends arguments.
-pub trait Encode: FnOnce(&mut Vec<u8>) -> postcard::Result<()> {}
+/// Writes arguments.
+pub trait Encode: FnOnce(&mut Page<'_>) -> postcard::Result<()> {}
 
-impl<F: FnOnce(&mut Vec<u8>) -> postcard::Result<()>> Encode for F {}
+impl<F: FnOnce(&mut Page<'_>) -> postcard::Result<()>> Encode for F {}
 
 /// What all tasks of a run have in common.
 #[derive(Clone)]
@@ -41,7 +43,7 @@ pub(super) struct Run {
     first: u64,
     count: u64,
     /// From `at` on: the arguments of each task, as a message.
-    bytes: Vec<u8>,
+    sheet: Sheet,
     at: usize,
     pins: Pins,
 }
@@ -49,14 +51,14 @@ pub(super) struct Run {
 impl Run {
     /// No tasks; the first will have the index `first`.
     pub(super) fn new(kind: Kind, first: u64) -> Self {
-        Run { kind, first, count: 0, bytes: Vec::new(), at: 0, pins: Pins::new() }
+        Run { kind, first, count: 0, sheet: Sheet::default(), at: 0, pins: Pins::new() }
     }
 
     /// Adds a task whose arguments `encode` appends. After an error nothing was added.
     #[inline]
     pub(super) fn push(&mut self, encode: impl Encode) -> Result<(), TaskError> {
-        let bytes = &mut self.bytes;
-        let (encoded, pins) = pinning(|| message::add_usual(bytes, encode));
+        let sheet = &mut self.sheet;
+        let (encoded, pins) = pinning(|| sheet.add(encode));
         if let Err(error) = encoded {
             return Err(unfit(self.kind.entry, error.to_string()));
         }
@@ -78,12 +80,12 @@ impl Run {
 
     /// Bytes of all that wait.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes.len() - self.at
+        self.sheet.messages().len() - self.at
     }
 
     /// Whether a chunk of the next task alone is one part.
     pub(super) fn starts_small(&self) -> bool {
-        let (end, _) = message::pass_usual(&self.bytes, self.at, 1);
+        let (end, _) = message::pass_usual(self.sheet.messages(), self.at, 1);
         end - self.at + CHUNK_HEAD <= message::PART
     }
 
@@ -91,7 +93,7 @@ impl Run {
     pub(super) fn take_chunk(&mut self, number: u64, most: u64) -> Chunk {
         let (end, count) = self.chunk_end(most);
         let mut message = message::chunk(number, self.kind.task, end - self.at);
-        message.extend(&self.bytes[self.at..end]);
+        message.extend(&self.sheet.messages()[self.at..end]);
         let behind = self.first + count;
         let ours = self.pins.iter().take_while(|(index, _)| *index < behind).count();
         let pins = self.pins.drain(..ours).collect();
@@ -103,15 +105,15 @@ impl Run {
 
     /// Where a chunk of at most `most` tasks ends, and how many they are.
     fn chunk_end(&self, most: u64) -> (usize, u64) {
-        let room = message::PART - CHUNK_HEAD;
+        let (room, bytes) = (message::PART - CHUNK_HEAD, self.sheet.messages());
         if most >= self.count && self.bytes() <= room {
-            return (self.bytes.len(), self.count);
+            return (bytes.len(), self.count);
         }
         let most = most.min(self.count);
-        let within = &self.bytes[..self.bytes.len().min(self.at + room)];
+        let within = &bytes[..bytes.len().min(self.at + room)];
         match message::pass_usual(within, self.at, most) {
             // The first one alone is longer.
-            (_, 0) => message::pass_usual(&self.bytes, self.at, most.min(1)),
+            (_, 0) => message::pass_usual(bytes, self.at, most.min(1)),
             some => some,
         }
     }
@@ -152,7 +154,7 @@ impl Chunk {
     pub(super) fn rest(self) -> Run {
         let (at, _) = message::pass_usual(&self.message, CHUNK_HEAD, self.done);
         let (first, count) = (self.first + self.done, self.count - self.done);
-        Run { kind: self.kind, first, count, bytes: self.message, at, pins: self.pins }
+        Run { kind: self.kind, first, count, sheet: Sheet::from(self.message), at, pins: self.pins }
     }
 }
 
