@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::net::tls::TlsError;
 use crate::net::{BadAddress, KeyError};
 
 /// Why a manager, or an object behind a proxy, could not be used.
@@ -40,6 +41,9 @@ pub enum ManagerError {
     /// A key that cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// TLS that cannot be spoken, or a server that is not believed.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The other side did not let us in, or we did not believe it.
     #[error("not let in at {address}: {reason}")]
     Refused {
@@ -229,6 +233,12 @@ impl From<ManagerError> for crate::Error {
 
 impl From<BadAddress> for crate::Error {
     fn from(error: BadAddress) -> Self {
+        ManagerError::from(error).into()
+    }
+}
+
+impl From<TlsError> for crate::Error {
+    fn from(error: TlsError) -> Self {
         ManagerError::from(error).into()
     }
 }

@@ -42,7 +42,7 @@
 //! - [`Server`]: in a thread of a program of one's own.
 //!
 //! It listens on a Unix socket for processes of the same user, or on TCP for those who know a [`Key`]; [`Manager::connect`] and
-//! [`Manager::builder`] join it. On one machine calls travel through shared memory by themselves ([`Transport`]). Values are MessagePack on the
+//! [`Manager::builder`] join it. With the feature `tls` there are `tls:` addresses, too: the same over TLS 1.3, where the server shows a certificate. On one machine calls travel through shared memory by themselves ([`Transport`]). Values are MessagePack on the
 //! wire, as `docs/protocol.md` tells, so programs in any language can join. Nothing that is received is executed.
 //!
 //! # What is one step
@@ -90,4 +90,7 @@ pub use start::{ManagerProcess, ServerTask};
 pub use store::{CallArguments, CallError, Managed, Returned};
 pub use transport::Transport;
 
+pub use crate::net::tls::{Distrust, TlsError};
+#[cfg(feature = "tls")]
+pub use crate::net::tls::{TlsIdentity, TlsRoots};
 pub use crate::net::{Address, BadAddress, Key, KeyError};

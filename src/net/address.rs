@@ -11,7 +11,7 @@ use crate::time::Deadline;
 
 /// Where a [`Listener`](crate::process::Listener) or a manager's server listens.
 ///
-/// Written as `unix:/path` (or just a path with a slash) and `tcp:host:port`.
+/// Written as `unix:/path` (or just a path with a slash), `tcp:host:port` and `tls:host:port`.
 ///
 /// ```
 /// use procshare::process::Address;
@@ -28,38 +28,54 @@ pub enum Address {
     Unix(PathBuf),
     /// A TCP socket, as `host:port`: for other machines; needs a key. Port 0 lets the system choose.
     Tcp(String),
+    /// TLS over TCP, as `host:port`: for managers alone, with the feature `tls`; needs a key as well, and a certificate for this host.
+    Tls(String),
 }
 
 /// A text that is no [`Address`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{address}' is no address: use unix:/path, a path with a slash, or tcp:host:port")]
+#[error("'{address}' is no address: use unix:/path, a path with a slash, tcp:host:port, or tls:host:port")]
 pub struct BadAddress {
     /// What was given.
     pub address: String,
 }
 
+/// What is said of TLS where it is not spoken.
+pub(crate) const NO_TLS: &str = "TLS is for managers: use tcp:HOST:PORT with a key, or a tunnel of your own";
+
 impl Address {
-    /// Connects, to whomever.
+    /// Connects, to whomever; over TLS one does not connect so.
     pub(crate) fn connect(&self, deadline: Deadline) -> io::Result<Stream> {
         match self {
             Address::Unix(path) => Stream::connect_local(path, deadline),
             Address::Tcp(place) => Stream::connect_tcp(place, deadline),
+            // In clear it would be another protocol than was asked for.
+            Address::Tls(_) => Err(io::Error::new(io::ErrorKind::Unsupported, NO_TLS)),
         }
     }
 
-    /// Listens; also gives the address with the port that the system chose.
+    /// Listens; also gives the address with the port that the system chose. Who comes to one of TLS has not begun to speak it.
     pub(crate) fn listen(&self) -> io::Result<(Listener, Address)> {
         let listener = match self {
             Address::Unix(path) => Listener::bind_local(path)?,
-            Address::Tcp(place) => Listener::bind_tcp(place)?,
+            Address::Tcp(place) | Address::Tls(place) => Listener::bind_tcp(place)?,
         };
-        let real = listener.port().map_or_else(|| self.clone(), Address::from);
+        let real = match (self, listener.port()) {
+            (Address::Tls(_), Some(port)) => Address::Tls(port.to_string()),
+            (_, Some(port)) => port.into(),
+            (_, None) => self.clone(),
+        };
         Ok((listener, real))
     }
 
     /// Whether anybody who can reach the machine can connect.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self, Address::Tcp(_))
+        matches!(self, Address::Tcp(_) | Address::Tls(_))
+    }
+
+    /// Whether it is one of TLS, which only managers speak.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Address::Tls(_))
     }
 }
 
@@ -68,10 +84,11 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, BadAddress> {
         let bad = || BadAddress { address: text.into() };
-        if let Some(place) = text.strip_prefix("tcp:") {
+        if let Some((scheme @ ("tcp" | "tls"), place)) = text.split_once(':') {
             let (host, port) = place.rsplit_once(':').ok_or_else(bad)?;
             let sound = !host.is_empty() && port.parse::<u16>().is_ok();
-            return if sound { Ok(Address::Tcp(place.into())) } else { Err(bad()) };
+            let place = sound.then(|| place.to_owned()).ok_or_else(bad)?;
+            return Ok(if scheme == "tls" { Address::Tls(place) } else { Address::Tcp(place) });
         }
         let path = text.strip_prefix("unix:").unwrap_or(text);
         if path.contains('/') { Ok(Address::Unix(path.into())) } else { Err(bad()) }
@@ -101,6 +118,7 @@ impl fmt::Display for Address {
         match self {
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
             Address::Tcp(place) => write!(f, "tcp:{place}"),
+            Address::Tls(place) => write!(f, "tls:{place}"),
         }
     }
 }
@@ -111,7 +129,18 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in ["", "jobs", "tcp:", "tcp:host", "tcp::70", "tcp:host:70000", "unix:", "host:70"] {
+        for text in [
+            "",
+            "jobs",
+            "tcp:",
+            "tcp:host",
+            "tcp::70",
+            "tcp:host:70000",
+            "unix:",
+            "host:70",
+            "tls:",
+            "tls::70",
+        ] {
             assert_eq!(text.parse::<Address>(), Err(BadAddress { address: text.into() }), "{text}");
         }
     }
@@ -119,7 +148,8 @@ mod tests {
     #[test]
     fn addresses_are_read_as_written() {
         let port: SocketAddr = "[::1]:70".parse().unwrap();
-        for address in [Address::from(Path::new("/a/b")), Address::from(port)] {
+        for address in [Address::from(Path::new("/a/b")), Address::from(port), Address::Tls("a.b:70".into())]
+        {
             assert_eq!(address.to_string().parse(), Ok(address));
         }
     }

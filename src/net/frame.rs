@@ -14,7 +14,10 @@ pub(crate) struct BadLength {
 impl BadLength {
     /// In words, with what would have been taken.
     pub(crate) fn told(self, most: usize) -> String {
-        format!("a frame of {} bytes: 1 to {most} are taken", self.announced)
+        // The first bytes of TLS: a handshake, and a version.
+        let hint =
+            if self.announced >> 16 == 0x1603 { "; it looks like TLS, which is not spoken here" } else { "" };
+        format!("a frame of {} bytes: 1 to {most} are taken{hint}", self.announced)
     }
 }
 

@@ -89,16 +89,10 @@ impl Key {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, KeyError> {
         let path = path.as_ref();
         let name = || path.display().to_string();
-        let failed = |source| KeyError::Io { path: name(), source };
-        let mut file = File::open(path).map_err(failed)?;
-        // The opened file is asked, not its name: nobody can exchange it in between.
-        match exposure(&file).map_err(failed)? {
-            Some(Exposure::Mode(mode)) => return Err(KeyError::Exposed { path: name(), mode }),
-            Some(Exposure::Owner(owner)) => return Err(KeyError::Foreign { path: name(), owner }),
-            None => {}
-        }
+        let file = open_secret(path)?;
         let mut bytes = Vec::new();
-        file.by_ref().take(LONGEST as u64 + 2).read_to_end(&mut bytes).map_err(failed)?;
+        let read = file.take(LONGEST as u64 + 2).read_to_end(&mut bytes);
+        read.map_err(|source| KeyError::Io { path: name(), source })?;
         Key::checked(bytes.trim_ascii_end().to_vec(), &name())
     }
 
@@ -122,6 +116,19 @@ impl Key {
             return Ok(Key(bytes));
         }
         Err(KeyError::Length { origin: origin.into(), found: bytes.len() })
+    }
+}
+
+/// Opens a file that only this user can read and change.
+pub(super) fn open_secret(path: &Path) -> Result<File, KeyError> {
+    let name = || path.display().to_string();
+    let failed = |source| KeyError::Io { path: name(), source };
+    let file = File::open(path).map_err(failed)?;
+    // The opened file is asked, not its name: nobody can exchange it in between.
+    match exposure(&file).map_err(failed)? {
+        Some(Exposure::Mode(mode)) => Err(KeyError::Exposed { path: name(), mode }),
+        Some(Exposure::Owner(owner)) => Err(KeyError::Foreign { path: name(), owner }),
+        None => Ok(file),
     }
 }
 

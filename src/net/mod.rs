@@ -7,6 +7,7 @@
 //! | `auth` | proofs that they do, without any input or output |
 //! | `frame` | bytes as they come, cut into frames |
 //! | `pack`, `read` | MessagePack, written and checked |
+//! | `tls` | what carries all this through TLS, if it is wanted |
 //! | `greeting` | what both ends say first |
 //! | `handshake` | who lets whom in, as two machines without input or output, and both over a socket |
 //!
@@ -22,6 +23,9 @@ mod key;
 pub(crate) mod pack;
 #[cfg_attr(not(feature = "manager"), allow(dead_code, reason = "most values are a manager's matter"))]
 pub(crate) mod read;
+#[cfg(all(feature = "manager", unix))]
+pub(crate) mod tls;
 
+pub(crate) use address::NO_TLS;
 pub use address::{Address, BadAddress};
 pub use key::{Key, KeyError};

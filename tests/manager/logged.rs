@@ -15,7 +15,22 @@ use crate::support::{Running, eventually, limited, tcp_limited, watched};
 
 /// Keeps the warnings.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    /// Of this process, from now on.
+    pub(crate) fn begin() -> Self {
+        let log = Log::default();
+        tracing::subscriber::set_global_default(log.clone()).unwrap();
+        log
+    }
+
+    /// Waits until a line has these words, which must be soon.
+    pub(crate) fn waits_for(&self, words: &str) {
+        let is_there = || self.0.lock().unwrap().iter().any(|line| line.contains(words));
+        eventually(&format!("'{words}' is in the log: {log:?}", log = self.0.lock().unwrap()), is_there);
+    }
+}
 
 struct Line(String);
 
@@ -89,12 +104,10 @@ fn each_refusal(see: &dyn Fn(&str, &str)) {
 #[test]
 fn entry_refusals() {
     let Some(_) = entered("logged::entry_refusals") else { return };
-    let log = Log::default();
-    tracing::subscriber::set_global_default(log.clone()).unwrap();
+    let log = Log::begin();
     each_refusal(&|told, words| {
         assert!(told.contains(words), "{words}: {told}");
-        let is_there = || log.0.lock().unwrap().iter().any(|line| line.contains(words));
-        eventually(&format!("'{words}' is in the log: {log:?}", log = log.0.lock().unwrap()), is_there);
+        log.waits_for(words);
     });
     // Each once, and nothing else.
     let lines = log.0.lock().unwrap().clone();

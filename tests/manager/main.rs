@@ -1,5 +1,7 @@
 //! Server and clients over real sockets, through the public API alone.
 
+#[cfg(feature = "tls")]
+mod authority;
 mod crowd;
 mod death;
 mod forks;
@@ -18,3 +20,5 @@ mod semantics;
 mod start;
 mod storm;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;

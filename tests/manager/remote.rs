@@ -10,7 +10,7 @@ use procshare::{Cause, LockError};
 use crate::support::{eventually, key, tcp_limited, watched};
 
 /// A wire that can be cut.
-fn wire(to: &str) -> (Address, std::sync::mpsc::Receiver<(TcpStream, TcpStream)>) {
+pub(crate) fn wire(to: &str) -> (Address, std::sync::mpsc::Receiver<(TcpStream, TcpStream)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = Address::Tcp(listener.local_addr().unwrap().to_string());
     let (ends, given) = std::sync::mpsc::channel();

@@ -61,6 +61,8 @@ impl Running {
     pub(crate) fn client(&self) -> Manager {
         match &self.address {
             Address::Tcp(_) => Manager::builder().key(key()).connect(&self.address).unwrap(),
+            #[cfg(feature = "tls")]
+            Address::Tls(_) => crate::authority::connector().connect(&self.address).unwrap(),
             _ => connect(&self.address).unwrap(),
         }
     }

@@ -1,17 +1,18 @@
 //! How a client gets in.
 
 use std::io;
-use std::time::Duration;
 
+use super::manager::Connector;
 use crate::manager::error::{ManagerError, ManagerResult};
 use crate::manager::transport::Transport;
 use crate::manager::wire::PROTOCOL;
 use crate::manager::wire::frame::{self, Frames};
 use crate::manager::wire::message::{Reply, Request};
 use crate::manager::wire::read::Reader;
+use crate::net::Address;
 use crate::net::greeting::LONGEST_GREETING;
 use crate::net::handshake::{self, Failure, Terms};
-use crate::net::{Address, Key};
+use crate::net::tls::{self, Carried, Mishap};
 use crate::queue::stream::{self, Inlet, Outlet};
 use crate::sys::pages;
 use crate::sys::sockets::Stream;
@@ -20,6 +21,8 @@ use crate::time::Deadline;
 /// A server that has let us in, and that we believe.
 pub(super) struct Welcome {
     pub(super) stream: Stream,
+    /// What carries it, over TLS.
+    pub(super) carried: Option<Carried>,
     /// What came behind the welcome.
     pub(super) frames: Frames,
     pub(super) rings: Option<(Inlet, Outlet)>,
@@ -27,18 +30,10 @@ pub(super) struct Welcome {
     pub(super) longest: usize,
 }
 
-pub(super) fn enter(
-    address: &Address,
-    key: Option<&Key>,
-    timeout: Duration,
-    transport: Transport,
-) -> ManagerResult<Welcome> {
-    let deadline = Deadline::after(timeout);
-    let stream = address.connect(deadline).map_err(|source| ManagerError::Io {
-        action: "connect to",
-        address: address.to_string(),
-        source,
-    })?;
+pub(super) fn enter(address: &Address, connector: &Connector) -> ManagerResult<Welcome> {
+    let (key, transport) = (connector.key.as_ref(), connector.transport);
+    let deadline = Deadline::after(connector.timeout);
+    let (stream, carried) = reach(address, connector, deadline)?;
     let mut frames = Frames::default();
     let terms = Terms { protocol: PROTOCOL, key, number: 0, longest: u32::MAX.into() };
     let refused = |failure| refused(address, failure);
@@ -55,7 +50,26 @@ pub(super) fn enter(
         }
     };
     let longest = usize::try_from(other.longest).unwrap_or(usize::MAX);
-    Ok(Welcome { stream, frames, rings, server: other.number, longest })
+    Ok(Welcome { stream, carried, frames, rings, server: other.number, longest })
+}
+
+/// Connects, and has a server at a `tls:` address show who it is.
+fn reach(
+    address: &Address,
+    connector: &Connector,
+    deadline: Deadline,
+) -> ManagerResult<(Stream, Option<Carried>)> {
+    let unreachable =
+        |source| ManagerError::Io { action: "connect to", address: address.to_string(), source };
+    let Address::Tls(place) = address else {
+        return Ok((address.connect(deadline).map_err(unreachable)?, None));
+    };
+    match tls::dial(place, connector.roots.as_ref(), deadline) {
+        Ok((stream, carried)) => Ok((stream, Some(carried))),
+        Err(Mishap::Tls(error)) => Err(error.into()),
+        Err(Mishap::Unreachable(source)) => Err(unreachable(source)),
+        Err(Mishap::Broken(source)) => Err(refused(address, Failure::Io(source))),
+    }
 }
 
 fn refused(address: &Address, failure: Failure) -> ManagerError {

@@ -9,11 +9,11 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::Thread;
-use std::time::Duration;
 
 use super::channel::{Outgoing, channel};
 use super::hello::{self, Welcome};
 use super::inbox::Inbox;
+use super::manager::Connector;
 use super::pulse;
 use super::reader::{One, Sink, Turn};
 use super::reference::{Reference, References};
@@ -22,7 +22,8 @@ use crate::manager::error::{ManagerError, ManagerResult};
 use crate::manager::transport::Transport;
 use crate::manager::wire::frame;
 use crate::manager::wire::message::Request;
-use crate::net::{Address, Key};
+use crate::net::Address;
+use crate::net::tls::Carried;
 use crate::sys::Identity;
 use crate::sys::sockets::{Shut, Stream};
 
@@ -43,6 +44,8 @@ pub(crate) struct Link {
     process: Identity,
     pub(crate) transport: Transport,
     pub(super) stream: Stream,
+    /// What carries the stream, over TLS.
+    carried: Option<Carried>,
     /// Held while frames are written; who holds it may lock the inbox, not the other way round.
     outgoing: Mutex<Outgoing>,
     inbox: Mutex<Inbox>,
@@ -55,15 +58,10 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn connect(
-        address: &Address,
-        key: Option<&Key>,
-        timeout: Duration,
-        transport: Transport,
-        patience: Option<Duration>,
-    ) -> ManagerResult<Arc<Self>> {
-        let welcome = hello::enter(address, key, timeout, transport)?;
-        let Welcome { stream, frames, rings, server, longest } = welcome;
+    pub(crate) fn connect(address: &Address, connector: &Connector) -> ManagerResult<Arc<Self>> {
+        let patience = connector.patience;
+        let welcome = hello::enter(address, connector)?;
+        let Welcome { stream, carried, frames, rings, server, longest } = welcome;
         let transport = if rings.is_some() { Transport::Ring } else { Transport::Socket };
         let (incoming, outgoing) = channel(frames, rings, patience);
         let prepare = |source| ManagerError::Io {
@@ -80,6 +78,7 @@ impl Link {
             process,
             transport,
             stream,
+            carried,
             outgoing: Mutex::new(outgoing),
             inbox: Mutex::new(Inbox::new(incoming)),
             lost: AtomicBool::new(false),
@@ -319,6 +318,12 @@ impl Drop for Link {
         self.tell(&request);
         if let Some(pulse) = self.pulse.get() {
             pulse.unpark();
+        }
+        if !self.is_forked()
+            && let Some(carried) = &mut self.carried
+        {
+            self.stream.shut(Shut::Both);
+            carried.drain();
         }
     }
 }

@@ -12,6 +12,7 @@ use super::reference::Reference;
 use crate::manager::error::ManagerResult;
 use crate::manager::proxy::Object;
 use crate::manager::transport::Transport;
+use crate::net::tls::TlsRoots;
 use crate::net::{Address, Key};
 
 /// A connection to a manager's server; clones share it, threads use it at once.
@@ -29,10 +30,11 @@ pub struct Manager {
 /// How to connect; begun by [`Manager::builder`].
 #[derive(Clone, Debug)]
 pub struct Connector {
-    key: Option<Key>,
-    timeout: Duration,
-    transport: Transport,
-    patience: Option<Duration>,
+    pub(super) key: Option<Key>,
+    pub(super) roots: Option<TlsRoots>,
+    pub(super) timeout: Duration,
+    pub(super) transport: Transport,
+    pub(super) patience: Option<Duration>,
 }
 
 /// An object of a manager, as [`Manager::objects`] tells.
@@ -86,7 +88,13 @@ impl Manager {
 
     /// Begins to say how to connect.
     pub fn builder() -> Connector {
-        Connector { key: None, timeout: Duration::from_secs(5), transport: Transport::Auto, patience: None }
+        Connector {
+            key: None,
+            roots: None,
+            timeout: Duration::from_secs(5),
+            transport: Transport::Auto,
+            patience: None,
+        }
     }
 
     /// Where the server is.
@@ -232,6 +240,13 @@ impl Connector {
         self
     }
 
+    /// Believes servers at `tls:` addresses for which one of these vouches; nobody else is trusted, not even the authorities of the system.
+    #[cfg(feature = "tls")]
+    pub fn roots(mut self, roots: TlsRoots) -> Self {
+        self.roots = Some(roots);
+        self
+    }
+
     /// Gives up after so long; 5 s unless said.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -272,10 +287,10 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// As [`Manager::connect`], and `Refused` if the server does not know the key, or has no rings where they were asked for.
+    /// As [`Manager::connect`], and `Refused` if the server does not know the key, or has no rings where they were asked for;
+    /// [`ManagerError::Tls`](crate::manager::ManagerError::Tls) at a `tls:` address if the server shows no certificate that is believed, or does not speak TLS.
     pub fn connect(&self, address: &Address) -> ManagerResult<Manager> {
-        let Connector { key, timeout, transport, patience } = self;
-        Ok(Manager { link: Link::connect(address, key.as_ref(), *timeout, *transport, *patience)? })
+        Ok(Manager { link: Link::connect(address, self)? })
     }
 }
 

@@ -12,7 +12,7 @@ use super::Limits;
 use super::connection::Connection;
 use super::event_loop::{EventLoop, LOOK, PROCESS};
 use crate::manager::store::{ClientId, Departure, Fault};
-use crate::sys::sockets::Shut;
+use crate::sys::sockets::{Shut, Stream};
 
 /// How long a client that is thrown out is given to read why.
 const FAREWELL: u64 = 1_000_000_000;
@@ -27,7 +27,7 @@ impl EventLoop {
     /// Accepts some of those who have come to a listener; if there may be more, the next turn does.
     pub(super) fn accept(&mut self, at: usize) {
         for _ in 0..AT_ONCE {
-            let stream = match self.listeners[at].0.accept() {
+            let stream = match self.accept_one(at) {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // It came and went.
@@ -59,6 +59,16 @@ impl EventLoop {
             self.make_room(now);
         }
         self.knocked.insert(at);
+    }
+
+    /// Accepts somebody; one that speaks TLS is carried from now on, before it has said anything.
+    fn accept_one(&self, at: usize) -> io::Result<Stream> {
+        let (listener, address) = &self.listeners[at];
+        let stream = listener.accept()?;
+        match &self.tunnels {
+            Some(tunnels) if address.is_tls() => tunnels.carry(stream),
+            _ => Ok(stream),
+        }
     }
 
     /// Ends the oldest of too many strangers: who is honest is inside sooner than that.

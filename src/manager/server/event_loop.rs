@@ -13,6 +13,7 @@ use super::handle::Shared;
 use super::rings::Watch;
 use crate::manager::numbered::Numbered;
 use crate::manager::store::{ClientId, Departure, Store};
+use crate::net::tls::Tunnels;
 use crate::net::{Address, Key};
 use crate::sys::sockets::{Listener, Shut};
 
@@ -34,6 +35,8 @@ pub(super) struct EventLoop {
     pub(super) ends_on_request: bool,
     started: Instant,
     pub(super) connections: Numbered<Connection>,
+    /// Carries those that come to `tls:` addresses. Behind the connections: when it goes, it waits for their last words.
+    pub(super) tunnels: Option<Tunnels>,
     pub(super) next: ClientId,
     /// Clients with bytes or frames that have not been looked at.
     pub(super) ready: Vec<ClientId>,
@@ -77,6 +80,7 @@ impl EventLoop {
             ends_on_request: false,
             started: Instant::now(),
             connections: Numbered::default(),
+            tunnels: None,
             ready: Vec::new(),
             dirty: Vec::new(),
             watch: Watch::new(),

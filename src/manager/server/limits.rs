@@ -24,7 +24,7 @@ pub struct Limits {
     pub buffers: usize,
     /// How long a client may leave so many unread.
     pub stall: Duration,
-    /// How long a client may take to be let in.
+    /// How long a client may take to be let in, with the handshake of TLS if there is one.
     pub handshake: Duration,
     /// How long a frame may take from its first byte to its last.
     pub slow_frame: Duration,

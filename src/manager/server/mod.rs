@@ -24,6 +24,7 @@ use self::handle::Shared;
 use super::error::{ManagerError, ManagerResult};
 use super::store::{Bounds, CallArguments, CallError, Managed, Store, Types};
 use crate::net::auth::nonce;
+use crate::net::tls::{Mishap, TlsIdentity, Tunnels};
 use crate::net::{Address, Key};
 use crate::sys::sockets::Listener;
 
@@ -59,6 +60,7 @@ pub struct Server {
 pub struct ServerBuilder {
     addresses: Vec<Address>,
     key: Option<Key>,
+    identity: Option<TlsIdentity>,
     limits: Limits,
     types: Types,
     ends_on_request: bool,
@@ -118,6 +120,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Shows this certificate to those who connect to a `tls:` address.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, identity: TlsIdentity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
     /// Allows so much.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -149,7 +158,8 @@ impl ServerBuilder {
     ///
     /// # Errors
     ///
-    /// [`ManagerError::AddressInUse`], [`ManagerError::KeyNeeded`] for TCP without a key, [`ManagerError::Io`].
+    /// [`ManagerError::AddressInUse`], [`ManagerError::KeyNeeded`] for TCP or TLS without a key, [`ManagerError::Tls`] for a `tls:` address
+    /// without a certificate, or in a build without the feature `tls`; [`ManagerError::Io`].
     pub fn bind(self) -> ManagerResult<Server> {
         let open = |address: &&Address| address.is_open() && self.key.is_none();
         if let Some(address) = self.addresses.iter().find(open) {
@@ -157,6 +167,7 @@ impl ServerBuilder {
         }
         let failed = |source| ManagerError::Io { action: "prepare", address: "the server".into(), source };
         let poll = Poll::new().map_err(failed)?;
+        let tunnels = tunnels(&self.addresses, self.identity.as_ref())?;
         let listeners: Vec<_> = self.addresses.iter().map(listen).collect::<ManagerResult<_>>()?;
         for (at, (listener, _)) in listeners.iter().enumerate() {
             let fd = listener.as_fd().as_raw_fd();
@@ -182,7 +193,20 @@ impl ServerBuilder {
         let settings = (self.key, self.limits, server);
         let mut event_loop = EventLoop::new(poll, listeners, settings, store, Arc::new(shared));
         event_loop.ends_on_request = self.ends_on_request;
+        event_loop.tunnels = tunnels;
         Ok(Server { event_loop })
+    }
+}
+
+/// What carries those who come to `tls:` addresses, if there are any.
+fn tunnels(addresses: &[Address], identity: Option<&TlsIdentity>) -> ManagerResult<Option<Tunnels>> {
+    let Some(address) = addresses.iter().find(|address| address.is_tls()) else { return Ok(None) };
+    match Tunnels::new(identity, address.to_string()) {
+        Ok(tunnels) => Ok(Some(tunnels)),
+        Err(Mishap::Tls(error)) => Err(error.into()),
+        Err(Mishap::Unreachable(source) | Mishap::Broken(source)) => {
+            Err(ManagerError::Io { action: "carry TLS to", address: address.to_string(), source })
+        }
     }
 }
 

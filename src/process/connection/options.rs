@@ -8,7 +8,7 @@ use super::messages::Connection;
 use super::{ConnectionError, PROTOCOL};
 use crate::net::frame::Frames;
 use crate::net::handshake::{self, Terms};
-use crate::net::{Address, Key};
+use crate::net::{Address, Key, NO_TLS};
 use crate::time::Deadline;
 
 /// How long the first words may take, unless said otherwise.
@@ -57,6 +57,9 @@ impl ConnectionOptions {
     }
 
     fn check(&self, address: &Address) -> Result<(), ConnectionError> {
+        if address.is_tls() {
+            return Err(ConnectionError::Refused { address: address.clone(), reason: NO_TLS.into() });
+        }
         if address.is_open() && self.key.is_none() {
             return Err(ConnectionError::KeyNeeded { address: address.clone() });
         }

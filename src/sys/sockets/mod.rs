@@ -3,6 +3,7 @@
 //! | item | contract |
 //! |---|---|
 //! | `Stream` | a connection, of one machine or of two; every call has a deadline; knows who is at the other end |
+//! | `Stream::tunnelled` | the same, carried somewhere else by whoever has its far end |
 //! | `exposure` | who else can read or change a file |
 //! | `Listener` | a path or a port that others connect to; a path is its user's alone, taken over from the dead, removed in the end |
 //!

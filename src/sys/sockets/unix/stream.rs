@@ -29,6 +29,12 @@ const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
 pub(crate) enum Stream {
     Local(UnixStream),
     Tcp(TcpStream),
+    /// Carried over TCP by whoever has the far end.
+    #[cfg(feature = "tls")]
+    Tunnelled {
+        near: UnixStream,
+        peer: String,
+    },
 }
 
 impl Stream {
@@ -59,10 +65,23 @@ impl Stream {
         Ok(Stream::Tcp(stream))
     }
 
+    /// Takes the near end of a tunnel in place of its TCP connection; gives that, and the far end. These two never let a call wait.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tunnelled(self) -> io::Result<(Self, TcpStream, UnixStream)> {
+        let peer = self.peer();
+        let Stream::Tcp(wire) = self else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "only TCP goes through tunnels"));
+        };
+        let (near, far) = UnixStream::pair()?;
+        wire.set_nonblocking(true)?;
+        far.set_nonblocking(true)?;
+        Ok((Stream::Tunnelled { near, peer }, wire, far))
+    }
+
     /// Whether the other end may be on another machine.
     #[cfg_attr(not(feature = "manager"), allow(dead_code, reason = "asked by servers alone"))]
     pub(crate) fn is_remote(&self) -> bool {
-        matches!(self, Stream::Tcp(_))
+        !matches!(self, Stream::Local(_))
     }
 
     /// Who is at the other end, in words.
@@ -70,6 +89,8 @@ impl Stream {
         let named = match self {
             Stream::Local(stream) => peer::name(stream.as_fd()),
             Stream::Tcp(stream) => stream.peer_addr().map(|address| address.to_string()),
+            #[cfg(feature = "tls")]
+            Stream::Tunnelled { peer, .. } => return peer.clone(),
         };
         named.unwrap_or_else(|_| "somebody who has gone".into())
     }
@@ -81,6 +102,8 @@ impl Stream {
                 peer::uid(stream.as_fd()).is_ok_and(|uid| uid == peer::own_uid() || uid == 0)
             }
             Stream::Tcp(_) => false,
+            #[cfg(feature = "tls")]
+            Stream::Tunnelled { .. } => false,
         }
     }
 
@@ -90,6 +113,8 @@ impl Stream {
         match self {
             Stream::Local(stream) => peer::end(stream.as_fd()),
             Stream::Tcp(_) => None,
+            #[cfg(feature = "tls")]
+            Stream::Tunnelled { .. } => None,
         }
     }
 
@@ -123,6 +148,8 @@ impl Stream {
         let _ = match self {
             Stream::Local(stream) => stream.shutdown(shut.into()),
             Stream::Tcp(stream) => stream.shutdown(shut.into()),
+            #[cfg(feature = "tls")]
+            Stream::Tunnelled { near, .. } => near.shutdown(shut.into()),
         };
     }
 }
@@ -132,6 +159,8 @@ impl AsFd for Stream {
         match self {
             Stream::Local(stream) => stream.as_fd(),
             Stream::Tcp(stream) => stream.as_fd(),
+            #[cfg(feature = "tls")]
+            Stream::Tunnelled { near, .. } => near.as_fd(),
         }
     }
 }
