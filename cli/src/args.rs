@@ -87,7 +87,8 @@ pub(crate) struct Ls {
     #[arg(value_name = "SPACE", value_parser = Space::parse, conflicts_with = "space")]
     pub(crate) positional: Option<Space>,
 
-    /// List the objects of the manager at this address instead: unix:/path, a path with a slash, or tcp:HOST:PORT
+    /// List the objects of the manager at this address instead: unix:/path, a path with a slash, tcp:HOST:PORT or
+    /// tls:HOST:PORT
     #[cfg(unix)]
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["positional", "space", "trust"])]
     pub(crate) manager: Option<procshare::manager::Address>,
@@ -132,7 +133,8 @@ pub(crate) struct Show {
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
 
-    /// Show an object of the manager at this address instead: unix:/path, a path with a slash, or tcp:HOST:PORT
+    /// Show an object of the manager at this address instead: unix:/path, a path with a slash, tcp:HOST:PORT or
+    /// tls:HOST:PORT
     #[cfg(unix)]
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["space", "trust"])]
     pub(crate) manager: Option<procshare::manager::Address>,

@@ -7,22 +7,34 @@ use procshare::manager::Transport;
 
 /// Run a manager: a server that keeps dicts, lists, locks and queues for clients of any language
 ///
-/// Over a Unix socket it lets in processes of the same user; with a key, whoever knows it. TCP needs a key. Objects live as
-/// long as the server, which ends on SIGTERM and SIGINT.
+/// Over a Unix socket it lets in processes of the same user; with a key, whoever knows it. TCP needs a key, and so does TLS, which
+/// needs a certificate as well, and a command that was built with the feature 'tls'. Objects live as long as the server, which
+/// ends on SIGTERM and SIGINT.
 #[derive(ClapArgs)]
 #[command(after_help = "\
 Examples:
   procshare serve /run/user/1000/jobs.sock
   head -c 32 /dev/urandom | base64 > key && chmod 600 key
   procshare serve /tmp/jobs.sock --ring 0         sockets only
-  procshare serve tcp:0.0.0.0:7070 --key-file key --memory 4096 --log info")]
+  procshare serve tcp:0.0.0.0:7070 --key-file key --memory 4096 --log info
+  procshare serve tls:0.0.0.0:7070 --key-file key --cert cert.pem --cert-key cert-key.pem")]
 pub(crate) struct Serve {
-    /// Where to listen: unix:/path, a path with a slash, or tcp:HOST:PORT
+    /// Where to listen: unix:/path, a path with a slash, tcp:HOST:PORT or tls:HOST:PORT
     #[arg(value_name = "ADDRESS", required = true)]
     pub(crate) addresses: Vec<procshare::manager::Address>,
 
     #[command(flatten)]
     pub(crate) key: KeyArgs,
+
+    /// The file with the certificate that is shown at tls: addresses, and those of who signed it: PEM
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE", requires = "cert_key")]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// The file with the certificate's private key: PEM; only its owner may have rights on it
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) cert_key: Option<PathBuf>,
 
     /// How many clients may be connected at once
     #[arg(long, value_name = "N")]
@@ -79,6 +91,11 @@ pub(crate) struct KeyArgs {
 pub(crate) struct ConnectArgs {
     #[command(flatten)]
     pub(crate) key: KeyArgs,
+
+    /// The file with the certificates of who may vouch for a manager at a tls: address: PEM
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE", requires = "manager")]
+    pub(crate) ca: Option<PathBuf>,
 
     /// By what calls to the manager travel: auto, ring or socket
     #[arg(long, value_name = "HOW", requires = "manager", default_value_t = Transport::Auto)]

@@ -29,6 +29,10 @@ fn connect(address: &Address, how: &ConnectArgs) -> Result<Manager> {
     if let Some(key) = key(&how.key)? {
         connector = connector.key(key);
     }
+    #[cfg(feature = "tls")]
+    if let Some(path) = &how.ca {
+        connector = connector.roots(procshare::manager::TlsRoots::from_file(path)?);
+    }
     Ok(connector.connect(address)?)
 }
 

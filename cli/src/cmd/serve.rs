@@ -38,6 +38,10 @@ pub(crate) fn run(args: &Serve) -> Result<Verdict> {
     if let Some(key) = manager::key(&args.key)? {
         builder = builder.key(key);
     }
+    #[cfg(feature = "tls")]
+    if let (Some(chain), Some(key)) = (&args.cert, &args.cert_key) {
+        builder = builder.tls(procshare::manager::TlsIdentity::from_files(chain, key)?);
+    }
     // Before the sockets: a signal that comes early ends the server as well.
     let mut signals = Signals::new([SIGTERM, SIGINT]).context("could not watch for signals")?;
     let server = builder.bind()?;

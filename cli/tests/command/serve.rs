@@ -166,3 +166,67 @@ fn serve_ends_in_good_order_when_it_is_interrupted() {
         assert!(log.contains(part), "no '{part}': {log}");
     }
 }
+
+/// A certificate for this machine that signed itself, and its key; both files have gone with the directory at the end.
+#[cfg(feature = "tls")]
+fn certificate() -> (std::path::PathBuf, [String; 3]) {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = std::env::temp_dir().join(format!("procshare-cli-tls-{}", std::process::id()));
+    std::fs::create_dir(&directory).unwrap();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let files = [
+        write("cert.pem", &made.cert.pem()),
+        write("cert-key.pem", &made.signing_key.serialize_pem()),
+        write("key", "0123456789abcdef0123456789abcdef\n"),
+    ];
+    (directory, files)
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn serve_over_tls_shows_a_certificate() {
+    let (directory, [cert, cert_key, key]) = certificate();
+    let place = "tls:127.0.0.1:0";
+    let bare = procshare(&["serve", place, "--key-file", &key]).exits(1);
+    assert!(bare.err.contains("--cert FILE --cert-key FILE"), "{bare:?}");
+    procshare(&["serve", place, "--key-file", &key, "--cert", &cert]).exits(2);
+    let swapped = ["serve", place, "--key-file", &key, "--cert", &cert_key, "--cert-key", &cert_key];
+    assert!(procshare(&swapped).exits(1).err.contains("holds no certificate"));
+    let (child, line) = serving(&[place, "--key-file", &key, "--cert", &cert, "--cert-key", &cert_key]);
+    let address = line.trim().strip_prefix("serving at ").unwrap();
+    assert!(address.starts_with("tls:127.0.0.1:"), "{line}");
+    let manager = Manager::builder()
+        .key(Key::from_file(&key).unwrap())
+        .roots(procshare::manager::TlsRoots::from_file(&cert).unwrap())
+        .connect(&address.parse().unwrap())
+        .unwrap();
+    let _dict = Dict::<String, u32>::create(&manager, "ages").unwrap();
+    let how = ["--manager", address, "--key-file", &key, "--ca", &cert];
+    assert!(procshare(&[&["ls"], &how[..]].concat()).exits(0).out.contains("ages"));
+    assert!(procshare(&[&["show", "ages"], &how[..]].concat()).exits(0).out.contains("dict"));
+    let nobody = procshare(&["ls", "--manager", address, "--key-file", &key]).exits(1);
+    assert!(nobody.err.contains("--ca FILE"), "{nobody:?}");
+    end(child);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn a_command_without_tls_says_so() {
+    let path = std::env::temp_dir().join(format!("procshare-cli-no-tls-{}", std::process::id()));
+    std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let file = path.to_str().unwrap();
+    let served = procshare(&["serve", "tls:127.0.0.1:0", "--key-file", file]).exits(1);
+    let listed = procshare(&["ls", "--manager", "tls:127.0.0.1:1", "--key-file", file]).exits(1);
+    for refused in [served, listed] {
+        assert!(refused.err.contains("without procshare's feature `tls`"), "{refused:?}");
+    }
+    std::fs::remove_file(path).unwrap();
+}
