@@ -102,6 +102,22 @@ fn a_waiter_that_gives_up_passes_its_grant_on() {
 }
 
 #[test]
+fn a_sleeper_that_gives_up_while_it_is_woken_passes_its_grant_on() {
+    explore(2, |world| {
+        let list = List::new(Unclaimed::Dropped);
+        let (asleep, patient) = (list.place(world, 1), list.place(world, 2));
+        assert!(list.of(&world.participant(1)).park(asleep).is_some());
+        let hasty = {
+            let list = Rc::clone(&list);
+            world.spawn(1, move |me| list.of(me).abandon(asleep))
+        };
+        assert_eq!(list.of(&world.participant(3)).grant(1), 1);
+        hasty.join();
+        assert!(list.was_granted(world, 2, patient), "the grant got lost");
+    });
+}
+
+#[test]
 fn whenever_a_granted_waiter_is_killed_two_sweepers_pass_its_grant_on_once() {
     kill_at_every_step(2, |world, fated| {
         let list = List::new(Unclaimed::Dropped);

@@ -251,9 +251,10 @@ impl<H: Host> Waiters<'_, H> {
                 return;
             }
             if now.phase() == Phase::Granted {
-                return self.pass_on(place.index, now);
-            }
-            if entry.change(now, State::FREE) {
+                if self.pass_on(place.index, now) {
+                    return;
+                }
+            } else if entry.change(now, State::FREE) {
                 return self.lower();
             }
         }

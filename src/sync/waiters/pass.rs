@@ -99,7 +99,8 @@ impl<H: Host> Waiters<'_, H> {
             _ => false,
         };
         if is_left && WaiterEntry::count_waiting(self.used()) != 0 {
-            self.pass_on(0, signal);
+            // If it has changed, somebody else has taken or passed it.
+            let _ = self.pass_on(0, signal);
         }
     }
 
@@ -124,7 +125,10 @@ impl<H: Host> Waiters<'_, H> {
             let state = entry.state();
             match state.phase() {
                 Phase::Granted if state.id() == 0 => self.pass_signal_on(),
-                Phase::Granted | Phase::Adopted if self.is_gone(state.id()) => self.pass_on(index, state),
+                Phase::Granted | Phase::Adopted if self.is_gone(state.id()) => {
+                    // If it has changed, the next sweep finds it.
+                    let _ = self.pass_on(index, state);
+                }
                 Phase::Claimed | Phase::Waiting
                     if thorough && self.is_gone(state.id()) && entry.change(state, State::FREE) =>
                 {
@@ -145,12 +149,13 @@ impl<H: Host> Waiters<'_, H> {
         }
     }
 
-    /// Passes on the grant in `state`, whose owner is gone; the steps are those of the module.
-    pub(super) fn pass_on(&self, index: usize, state: State) {
+    /// Passes on the grant in `state`, whose owner is gone; the steps are those of the module. `false`: the entry has changed, if only
+    /// because its owner was being woken.
+    pub(super) fn pass_on(&self, index: usize, state: State) -> bool {
         let entry = &self.entries[index];
         let mine = state.adopted(self.me);
         if !matches!(state.phase(), Phase::Granted | Phase::Adopted) || !entry.change(state, mine) {
-            return;
+            return false;
         }
         self.clear_predecessor(index, mine);
         let has_successor = self.used().iter().any(|other| other.state().succeeds(mine));
@@ -158,13 +163,14 @@ impl<H: Host> Waiters<'_, H> {
             let kept = State::FREE.passed(mine);
             // The first entry is where signals are kept: there it only changes hands.
             if index == 0 && entry.change(mine, kept) {
-                return;
+                return true;
             }
             self.keep(kept);
         }
         entry.change(mine, State::FREE);
         self.lower();
         self.wake_next();
+        true
     }
 
     /// Gives the adopted grant to the oldest living waiter that it was meant for.
